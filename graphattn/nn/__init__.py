@@ -1,0 +1,7 @@
+"""Layers, one class a file, importable into any PyG model."""
+
+from graphattn.nn.codebook_attention import CodebookAttention
+from graphattn.nn.hop_tokens import HopTokens
+from graphattn.nn.local_attention import LocalAttention
+
+__all__ = ["CodebookAttention", "HopTokens", "LocalAttention"]

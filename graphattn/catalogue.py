@@ -1,0 +1,188 @@
+"""Data sets from the command line: which there are, what is in one, and own files made into one."""
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch_geometric.data import Data
+
+from graphattn.config import DATASETS, DataOptions
+from graphattn.datasets.npz import load_npz
+from graphattn.datasets.splits import random_split, splits
+from graphattn.datasets.validation import check_data
+from graphattn.graph import CSRGraph
+from graphattn.task import load_data
+
+
+def catalogue(root: str | None = None) -> list[tuple[str, str]]:
+    """Return the data sets that `--data.name` takes, each with where it comes from.
+
+    Args:
+        root: Folder of `.npz` files; by default that of GRAPHATTN_DATA.
+
+    Example:
+        >>> dict(catalogue("nowhere"))["karate"]
+        'built in'
+    """
+    folder = root or os.environ.get("GRAPHATTN_DATA")
+    found = [(name, "built in") for name in DATASETS]
+    if folder:
+        files = sorted(Path(folder).glob("*.npz"))
+        found += [(file.stem, _kind(file)) for file in files if file.stem not in DATASETS]
+    return found
+
+
+def describe(options: DataOptions) -> list[tuple[str, str]]:
+    """Return what is in a data set, as pairs of a name and a text.
+
+    Args:
+        options: Names it.
+
+    Raises:
+        ValueError: There is no such data set, or its parts disagree.
+
+    Example:
+        >>> dict(describe(DataOptions("karate")))["nodes"]
+        '34'
+    """
+    data = load_data(options)
+    check_data(data)
+    graph = CSRGraph.from_data(data)
+    degree = graph.degree()
+    lines = [
+        ("name", options.name),
+        ("nodes", f"{graph.num_nodes:,}"),
+        ("edges", f"{graph.num_edges:,} (each direction counted)"),
+        ("undirected", "yes" if graph.is_undirected else "no"),
+        ("duplicates", f"{graph.num_duplicates:,}"),
+        ("self-loops", f"{graph.num_self_loops:,}"),
+        ("in-degree", f"mean {degree.mean():.1f}, largest {degree.max():,}"),
+        ("isolated", f"{int((degree == 0).sum()):,} nodes with no incoming edge"),
+    ]
+    if data.get("x") is not None:
+        x = data.x
+        spread = f"{float(x.min()):.3g}..{float(x.max()):.3g}" if x.numel() else "empty"
+        lines.append(("features", f"{x.size(1):,}, values {spread}"))
+    if data.get("y") is not None:
+        counts = torch.bincount(data.y[data.y >= 0]).tolist()
+        shown = ", ".join(map(str, counts[:12])) + (", ..." if len(counts) > 12 else "")
+        lines.append(("classes", f"{len(counts)} with {shown} nodes"))
+        lines.append(("unlabelled", f"{int((data.y < 0).sum()):,}"))
+    if data.get("train_mask") is not None:
+        parts = splits(data)
+        sizes = "/".join(str(len(getattr(parts[0], part))) for part in ("train", "val", "test"))
+        lines.append(("splits", f"{len(parts)}; the first has {sizes} nodes (train/val/test)"))
+    lines.append(("metric", options.metric or str(data.get("metric") or "accuracy")))
+    meta = data.get("meta") or {}
+    lines += [(key, str(meta[key])) for key in ("source", "licence", "note") if meta.get(key)]
+    return lines
+
+
+def from_files(
+    edges: Path, x: Path, y: Path, *, fractions: tuple[float, float, float], seed: int, metric: str
+) -> Data:
+    """Make a data set of three own files.
+
+    Args:
+        edges: Two columns, source and target; `.csv`, `.txt` or `.npy` (`[edges, 2]` or its
+            transpose).
+        x: One row of features a node; `.csv`, `.txt` or `.npy`.
+        y: One label a node, -1 for unlabelled; `.csv`, `.txt` or `.npy`.
+        fractions: Shares of labelled nodes to train on, to choose by and to test on.
+        seed: Of that split.
+        metric: Name of the metric it is judged by.
+
+    Raises:
+        ValueError: A file is missing, is no table of numbers, or the three disagree.
+    """
+    ends = _table(edges, np.int64)
+    if ends.ndim != 2 or 2 not in ends.shape:
+        raise ValueError(f"{edges} must have two columns, source and target: got {ends.shape}.")
+    ends = ends.T if ends.shape[1] == 2 else ends
+    features, labels = _table(x, np.float32), _table(y, np.int64).reshape(-1)
+    data = Data(
+        x=torch.from_numpy(features.reshape(len(features), -1)),
+        y=torch.from_numpy(labels),
+        edge_index=torch.from_numpy(np.ascontiguousarray(ends)),
+    )
+    check_data(data)
+    split = random_split(data.y, fractions, seed=seed)
+    data.train_mask, data.val_mask, data.test_mask = split.masks(len(labels))
+    data.metric = metric
+    return data
+
+
+def write_npz(data: Data, path: Path, *, name: str) -> None:
+    """Write data in the uniform format, all of it or nothing, and read it back to be sure.
+
+    Args:
+        data: With `edge_index`, and as far as it has them `x`, `y` and masks.
+        path: Ends in `.npz`.
+        name: What the data set is called.
+
+    Raises:
+        ValueError: The path ends in something else.
+        OSError: The disk is full or read-only.
+    """
+    if path.suffix != ".npz":
+        raise ValueError(f"out must end in .npz: got {path}.")
+    kept = ("edge_index", "x", "y", "train_mask", "val_mask", "test_mask")
+    arrays: dict[str, NDArray[Any]] = {
+        key: data[key].numpy() for key in kept if data.get(key) is not None
+    }
+    meta = {"name": name, "metric": str(data.get("metric") or "accuracy"), **data.get("meta", {})}
+    arrays["meta"] = np.array(json.dumps({**meta, "name": name}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.part.npz")
+    try:
+        np.savez_compressed(partial, allow_pickle=False, **arrays)
+        load_npz(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _kind(file: Path) -> str:
+    """Say what a file is by the names in it, without reading its arrays."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            names = set(archive.files)
+    except (OSError, ValueError, EOFError):
+        return "unreadable"
+    if "edge_index" not in names:
+        return "hypergraph"
+    classes = "y" in names and "train_mask" in names
+    has_x = bool(names & {"x", "x_indptr"})
+    return "node classification" if classes and has_x else "graph, without classes or features"
+
+
+def _table(path: Path, kind: type) -> NDArray[Any]:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}.")
+    if path.suffix == ".npy":
+        array = np.load(path, allow_pickle=False)
+        if array.dtype.kind not in "iufb" or (kind is np.int64 and array.dtype.kind == "f"):
+            raise ValueError(f"{path} must hold {kind.__name__} numbers: got {array.dtype}.")
+        return np.asarray(array.astype(kind))
+    text = path.read_text(encoding="utf-8")
+    delimiter = "," if "," in text.partition("\n")[0] else None
+    first = next(csv.reader([text.partition("\n")[0]])) if delimiter else text.split("\n")[0].split()
+    try:
+        return np.loadtxt(
+            path, dtype=kind, delimiter=delimiter, skiprows=0 if _numeric(first) else 1, ndmin=1
+        )
+    except ValueError as error:
+        raise ValueError(f"{path} must be a table of {kind.__name__} numbers: {error}.") from error
+
+
+def _numeric(cells: list[str]) -> bool:
+    try:
+        [float(cell) for cell in cells]
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,283 @@
+"""A run in one YAML file: its sections as frozen dataclasses, and the names that stand for models,
+samplers and data sets. Imports neither torch nor PyG, so that a config is quick to read and check.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from graphattn.keys import check_keys, flat_keys, numbers
+from graphattn.training.options import FitOptions, TokenOptions
+
+
+class Named(NamedTuple):
+    """What a short name stands for: an import path, and the options that belong to the name."""
+
+    path: str
+    options: Mapping[str, Any] = {}
+
+
+MODELS = {
+    "largegt": Named("graphattn.models.largegt.LargeGT"),
+    "mlp": Named("graphattn.models.mlp.MLP"),
+    "gcn": Named("graphattn.models.gnn.GNN", {"conv": "gcn"}),
+    "sage": Named("graphattn.models.gnn.GNN", {"conv": "sage"}),
+    "gat": Named("graphattn.models.gnn.GNN", {"conv": "gat"}),
+    "sgformer": Named("graphattn.models.sgformer.SGFormer"),
+    "polynormer": Named("graphattn.models.polynormer.Polynormer"),
+}
+SAMPLERS = {"neighborhood": Named("graphattn.sampling.neighborhood.sample_neighborhood")}
+DATASETS = {
+    "digits": Named("graphattn.datasets.bundled.digits"),
+    "karate": Named("graphattn.datasets.bundled.karate"),
+    "sbm": Named("graphattn.datasets.synthetic.stochastic_block_model"),
+    "ring": Named("graphattn.datasets.synthetic.ring"),
+    "grid": Named("graphattn.datasets.synthetic.grid"),
+    "barbell": Named("graphattn.datasets.synthetic.barbell"),
+}
+
+BATCHING = ("batch_size", "eval_batch_size", "num_workers")  # of TokenOptions, but under train
+# What may differ between a run and its continuation without changing a weight of it.
+_FREE = ("out", "device", "seeds", "splits", "data.root", "tokens.store", "train.num_workers")
+_FREE_TOO = ("train.eval_batch_size", "train.save_every", "train.save_steps", "train.save_seconds")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which data, and what is done to it before anything else.
+
+    Args:
+        name: A built-in name (`graphattn data list`), a `.npz` in `root`, the path of a `.npz`, or
+            the import path of a function that returns PyG data.
+        root: Folder of `.npz` data sets; by default that of the variable GRAPHATTN_DATA.
+        options: Keyword arguments of the data set's function.
+        features: "standardize" (each column to mean 0 and deviation 1), "row" (rows sum to 1),
+            "none", or "auto": standardize where a value exceeds 10 in size, otherwise none.
+        nan: What becomes of NaN and infinite features: an error, zero, the column's mean, or the
+            node is dropped.
+        undirected: Add the reverse of every edge.
+        metric: "accuracy", "rocauc", "macro_f1" or an ogbn- name; by default the data set's own.
+
+    Example:
+        >>> DataOptions("digits").features
+        'auto'
+    """
+
+    name: str
+    root: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    features: Literal["auto", "none", "standardize", "row"] = "auto"
+    nan: Literal["error", "zero", "mean", "drop"] = "error"
+    undirected: bool = False
+    metric: str | None = None
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """What is kept for every node, beside its features after `num_hops` hops, and who draws tokens.
+
+    Args:
+        num_own_hops: Hops of propagation a seed reads of itself; 0 for none.
+        direction: "in", or "both": also hops and tokens along reversed edges.
+        norm: Propagation: "sym" (both degrees) or "row" (mean).
+        pe: Positions: "none", "random_walk", "spectral", or the path of an `.npy` `[nodes, channels]`.
+        pe_channels: Channels of computed positions.
+        store: Folder of the store, built if need be; by default it is held in memory.
+        sampler: A built-in name, or the import path of a function of `sample_neighborhood`'s form.
+
+    Example:
+        >>> StoreOptions(num_own_hops=16).norm
+        'sym'
+    """
+
+    num_own_hops: int = 0
+    direction: Literal["in", "both"] = "in"
+    norm: Literal["sym", "row"] = "sym"
+    pe: str = "none"
+    pe_channels: int = 16
+    store: str | None = None
+    sampler: str = "neighborhood"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One experiment: a model on a data set, for some splits and seeds.
+
+    Args:
+        data: Which data.
+        model: A name of `MODELS` or an import path.
+        model_options: Keyword arguments of the model; what follows from the data is filled in.
+        store: What is kept for every node (token models).
+        tokens: What is drawn for each seed, in which batches (token models).
+        train: How the model is fitted.
+        seeds: "0", "0-9", "0,3" or a list; each gives one run a split.
+        splits: The same, or "all".
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
+        out: Run folder; by default runs/<data>-<model>.
+
+    Raises:
+        ValueError: Seeds or splits are no list of numbers.
+
+    Example:
+        >>> RunConfig(DataOptions("digits"), seeds="0-2").seed_list
+        [0, 1, 2]
+    """
+
+    data: DataOptions
+    model: str = "largegt"
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    store: StoreOptions = StoreOptions()
+    tokens: TokenOptions = TokenOptions()
+    train: FitOptions = FitOptions()
+    seeds: str | int | list[int] = "0"
+    splits: str | int | list[int] = "0"
+    device: str = "auto"
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what names no numbers, before any work."""
+        numbers(self.seeds, "seeds")
+        if self.splits != "all":
+            numbers(self.splits, "splits")
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds, in order."""
+        return numbers(self.seeds, "seeds")
+
+    def split_list(self, count: int) -> list[int]:
+        """Return the splits, in order, of a data set that has `count` of them.
+
+        Raises:
+            ValueError: The data set has no such split.
+        """
+        chosen = list(range(count)) if self.splits == "all" else numbers(self.splits, "splits")
+        beyond = [split for split in chosen if split >= count]
+        if beyond:
+            raise ValueError(
+                f"splits must lie in 0..{count - 1} for {self.data.name}: got {beyond[0]}; "
+                "or ask for all."
+            )
+        return chosen
+
+    @property
+    def folder(self) -> Path:
+        """The run folder: `out`, or runs/<data>-<model>."""
+        data = Path(self.data.name).stem if "/" in self.data.name else self.data.name
+        return Path(self.out or f"runs/{data.split('.')[-1]}-{self.model.split('.')[-1]}".lower())
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the nested plain values that a YAML file holds; `from_mapping` undoes it."""
+        tokens, fitting = dataclasses.asdict(self.tokens), dataclasses.asdict(self.train)
+        fitting.pop("seed")
+        batching = {key: tokens.pop(key) for key in BATCHING}
+        return {
+            "data": dataclasses.asdict(self.data),
+            "tokens": {**tokens, **dataclasses.asdict(self.store)},
+            "model": {"name": self.model, **self.model_options},
+            "train": {**fitting, **batching},
+            "seeds": self.seeds,
+            "splits": self.splits,
+            "device": self.device,
+            "out": self.out,
+        }
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":
+        """Make a config of a YAML file's nested values.
+
+        Raises:
+            ValueError: A key is unknown (the nearest is named), or a value is out of range.
+
+        Example:
+            >>> RunConfig.from_mapping({"data": {"name": "digits"}, "train": {"lrr": 1}})
+            Traceback (most recent call last):
+            ...
+            ValueError: unknown key train.lrr: did you mean train.lr?
+        """
+        sections = {key: dict(mapping.get(key) or {}) for key in ("data", "tokens", "train")}
+        check_keys(flat_keys(mapping), known_keys(), free=("model.", "data.options."))
+        tokens, fitting = sections["tokens"], sections["train"]
+        fitting.pop("seed", None)
+        tokens.update({key: fitting.pop(key) for key in BATCHING if key in fitting})
+        model = dict(mapping.get("model") or {})
+        if not sections["data"].get("name"):
+            raise ValueError(
+                "data.name must be given: got none; for instance --data.name digits "
+                "(`graphattn data list` lists more)."
+            )
+        kept = [f.name for f in dataclasses.fields(StoreOptions)]
+        rest = {key: mapping[key] for key in ("seeds", "splits", "device", "out") if key in mapping}
+        return cls(
+            data=DataOptions(**sections["data"]),
+            store=StoreOptions(**{key: tokens.pop(key) for key in kept if key in tokens}),
+            tokens=TokenOptions(**tokens),
+            train=FitOptions(**fitting),
+            model=model.pop("name", "largegt"),
+            model_options=model,
+            **rest,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the part of the mapping that decides the weights of a run."""
+        mapping = self.to_mapping()
+        for key in (*_FREE, *_FREE_TOO):
+            section, _, name = key.rpartition(".")
+            (mapping[section] if section else mapping).pop(name)
+        return mapping
+
+    def write(self, path: Path) -> None:
+        """Write the config as YAML; reading it back gives the same run."""
+        path.write_text(yaml.safe_dump(self.to_mapping(), sort_keys=False), encoding="utf-8")
+
+
+def known_keys() -> list[str]:
+    """Return every dotted key of a YAML file, but for the options of the model.
+
+    Example:
+        >>> "train.lr" in known_keys()
+        True
+    """
+    return flat_keys(RunConfig(DataOptions("")).to_mapping())
+
+
+def find(name: str, table: Mapping[str, Named], what: str) -> tuple[Any, Mapping[str, Any]]:
+    """Import what a short name or an import path stands for.
+
+    Args:
+        name: A key of the table, or `package.module.thing`.
+        table: The short names.
+        what: The key that holds the name, for the message.
+
+    Returns:
+        The class or function, and the options that belong to the short name.
+
+    Raises:
+        ValueError: Neither; the nearest short name is given.
+
+    Example:
+        >>> find("larggt", MODELS, "model.name")
+        Traceback (most recent call last):
+        ...
+        ValueError: model.name must be one of largegt, ... or an import path: got 'larggt'. Did ...
+    """
+    path, options = table.get(name, Named(name))
+    module, _, attribute = path.rpartition(".")
+    wrong = f"{what} must be one of {', '.join(table)} or an import path: got {name!r}."
+    if not module or not all(part.isidentifier() for part in path.split(".")):
+        near = get_close_matches(name, table, n=1)
+        raise ValueError(wrong + (f" Did you mean {near[0]!r}?" if near else ""))
+    try:
+        return getattr(import_module(module), attribute), options
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise  # a package that this module itself needs
+        raise ValueError(f"{wrong} There is no module {error.name!r} to import.") from error
+    except AttributeError as error:
+        raise ValueError(f"{wrong} The module {module!r} has no {attribute!r}.") from error

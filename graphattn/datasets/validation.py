@@ -1,0 +1,91 @@
+"""What a data set must satisfy before any work begins, said in numbers where it does not."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch_geometric.data import Data
+
+
+def check_data(data: Data, *, num_classes: int | None = None) -> None:
+    """Checks features, labels and the sizes of everything that has one row a node.
+
+    Edges are only checked for shape and range here; `CSRGraph` checks them in full. Masks are
+    checked when they are used, by `graphattn.datasets.splits.splits`.
+
+    Args:
+        data: with `edge_index` and, as far as it has them, `x` and `y`.
+        num_classes: labels run from 0 to num_classes - 1; None takes any label >= -1.
+
+    Raises:
+        ValueError: sizes disagree, an edge leaves the graph, a feature is NaN or infinite, a
+            label is out of range.
+        TypeError: x is not a floating tensor or y not an int64 one.
+
+    Example:
+        >>> check_data(Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]])))
+    """
+    x, y, edge_index = data.get("x"), data.get("y"), data.get("edge_index")
+    num_nodes = int(data.num_nodes or 0)
+    if num_nodes < 1:
+        raise ValueError("A graph needs at least one node: got none; give x or num_nodes.")
+    sizes = {"num_nodes": num_nodes}
+    sizes |= {k: v.size(0) for k, v in (("x", x), ("y", y)) if isinstance(v, Tensor)}
+    if len(set(sizes.values())) > 1:
+        came = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ValueError(f"x, y and num_nodes must count the same nodes: got {came} rows.")
+    if edge_index is not None:
+        _check_edges(edge_index, num_nodes)
+    if x is not None:
+        _check_features(x)
+    if y is not None:
+        _check_labels(y, num_classes)
+
+
+def first_offenders(rows: Int64[Tensor, " wrong"], limit: int = 5) -> str:
+    """The first ids of a list of offenders and their count, for an error message."""
+    return f"{rows[:limit].tolist()}; {len(rows)} in all"
+
+
+def _check_edges(edge_index: Tensor, num_nodes: int) -> None:
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        hint = "; it looks transposed: use edge_index.t()" if edge_index.size(-1) == 2 else ""
+        raise ValueError(f"edge_index must be [2, edges]: got {list(edge_index.shape)}{hint}.")
+    if edge_index.is_floating_point():
+        raise TypeError(f"edge_index must hold whole node ids: got {edge_index.dtype}.")
+    wrong = ((edge_index < 0) | (edge_index >= num_nodes)).nonzero()
+    if len(wrong):
+        first = ", ".join(f"edge_index[{i},{e}]={edge_index[i, e]}" for i, e in wrong[:5].tolist())
+        raise ValueError(
+            f"Edges must join nodes of the graph: got {first}, but ids run 0..{num_nodes - 1}; "
+            f"{len(wrong)} such ids. Correct them or give more nodes."
+        )
+
+
+def _check_features(x: Float[Tensor, "nodes channels"]) -> None:
+    if x.dim() != 2 or not x.is_floating_point():
+        raise TypeError(
+            f"x must be a floating tensor [nodes, channels]: got {x.dtype} {list(x.shape)}."
+        )
+    bad = (~x.isfinite()).any(dim=1).nonzero().view(-1)
+    if len(bad):
+        raise ValueError(
+            f"Features must be finite numbers: got NaN or infinity in rows {first_offenders(bad)} of "
+            f"{len(x)}. Mend them, or let graphattn.datasets.features.fill_missing(data, 'zero' | "
+            "'mean' | 'drop') do so."
+        )
+
+
+def _check_labels(y: Tensor, num_classes: int | None) -> None:
+    if y.dim() != 1 or y.dtype != torch.int64:
+        raise TypeError(f"y must be an int64 tensor [nodes]: got {y.dtype} {list(y.shape)}.")
+    top = num_classes if num_classes is not None else int(y.max()) + 1
+    wrong = ((y < -1) | (y >= top)).nonzero().view(-1)
+    if len(wrong):
+        values, counts = y.index_select(0, wrong).unique(return_counts=True)
+        seen = ", ".join(
+            f"{v} ({c}x)" for v, c in zip(values[:5].tolist(), counts[:5].tolist(), strict=True)
+        )
+        raise ValueError(
+            f"Labels must lie in 0..{top - 1}, or be -1 for unlabelled: got {seen} in nodes "
+            f"{first_offenders(wrong)}. Renumber the classes from 0."
+        )

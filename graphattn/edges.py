@@ -1,0 +1,238 @@
+"""Edge lists as users give them: checked, the first offenders named, then sorted and distinct."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+_LOG = logging.getLogger(__name__)
+_MOST_NODES = 3_037_000_499  # the square of more is no int64
+
+
+def id_dtype(num_nodes: int) -> np.dtype[Any]:
+    """Chooses the smallest integer type that holds every node id.
+
+    Args:
+        num_nodes: Number of nodes.
+
+    Returns:
+        int32, or int64 for more than 2**31 - 1 nodes.
+
+    Example:
+        >>> id_dtype(5), id_dtype(2**31)
+        (dtype('int32'), dtype('int64'))
+    """
+    return np.dtype(np.int32 if num_nodes <= 2**31 - 1 else np.int64)
+
+
+def check_edges(
+    edge_index: Tensor | npt.NDArray[Any], num_nodes: int | None
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Checks a list of edges.
+
+    Args:
+        edge_index: ``[2, edges]``: sources, then targets. Whole numbers in a float type pass.
+        num_nodes: Number of nodes; by default one more than the largest id.
+
+    Returns:
+        The edges as int64, and the number of nodes.
+
+    Raises:
+        ValueError: The shape is wrong, or an id is negative, too large, or no whole number.
+        TypeError: The ids are no numbers.
+
+    Example:
+        >>> check_edges(np.array([[0, 1], [1, 2]]), None)[1]
+        3
+    """
+    if isinstance(edge_index, Tensor):
+        edge_index = edge_index.detach().cpu().numpy()
+    edges = np.asarray(edge_index)
+    if edges.ndim != 2 or edges.shape[0] != 2:
+        hint = "give sources in row 0 and targets in row 1"
+        if edges.ndim == 2 and edges.shape[1] == 2:
+            hint = "it looks transposed: use edge_index.t()"
+        raise ValueError(
+            f"edge_index must be [2, edges]: got shape {list(edges.shape)}; {hint}."
+        )
+    if edges.dtype.kind not in "iuf":
+        raise TypeError(f"edge_index must hold integer ids: got {edges.dtype}.")
+    if edges.dtype.kind == "f":
+        whole = np.isfinite(edges) & (np.floor(edges) == edges)
+        _refuse(edges, ~whole, "ids are whole numbers", "Give integer ids")
+        _LOG.info("edge_index holds whole numbers as %s; taken as integers", edges.dtype)
+    _refuse(edges, edges < 0, "ids run from 0", "Number the nodes from 0")
+    if num_nodes is None:
+        num_nodes = int(edges.max()) + 1 if edges.size else 0
+    if not 0 <= num_nodes <= _MOST_NODES:
+        raise ValueError(f"num_nodes must be from 0 to {_MOST_NODES}: got {num_nodes}.")
+    _refuse(
+        edges,
+        edges >= num_nodes,
+        f"ids run 0..{num_nodes - 1}" if num_nodes else "there are no nodes",
+        f"Give ids below num_nodes={num_nodes}",
+    )
+    return edges.astype(np.int64, copy=False), num_nodes
+
+
+def edge_keys(edges: npt.NDArray[np.int64], num_nodes: int) -> npt.NDArray[np.int64]:
+    """Turns checked edges into sorted distinct keys, ``target * num_nodes + source``.
+
+    Args:
+        edges: ``[2, edges]``.
+        num_nodes: Number of nodes.
+
+    Returns:
+        One key for each distinct edge; multiples of ``num_nodes + 1`` are the self-loops.
+
+    Example:
+        >>> edge_keys(np.array([[0, 1, 1], [1, 0, 0]]), 2).tolist()
+        [1, 2]
+    """
+    keys: npt.NDArray[np.int64] = edges[1] * num_nodes
+    keys += edges[0]
+    return distinct(keys)
+
+
+def distinct(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sorts keys in place and drops repeats.
+
+    Args:
+        keys: Any; left sorted.
+
+    Returns:
+        Each key once.
+
+    Example:
+        >>> distinct(np.array([3, 1, 3])).tolist()
+        [1, 3]
+    """
+    keys.sort()
+    first = np.ones(keys.size, np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return keys if first.all() else keys[first]
+
+
+def compress(
+    keys: npt.NDArray[np.int64], num_nodes: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Turns sorted distinct keys into compressed sparse rows.
+
+    Args:
+        keys: As :func:`edge_keys` makes them.
+        num_nodes: Number of nodes.
+
+    Returns:
+        ``rowptr`` int64 ``[N + 1]`` and ``col`` ``[E]``.
+
+    Example:
+        >>> compress(np.array([1, 2]), 2)[0].tolist()
+        [0, 1, 2]
+    """
+    starts = np.arange(num_nodes + 1, dtype=np.int64) * num_nodes
+    rowptr = np.searchsorted(keys, starts).astype(np.int64)
+    return rowptr, (keys % max(num_nodes, 1)).astype(id_dtype(num_nodes))
+
+
+def edges_of_data(data: Any) -> tuple[Any, int]:
+    """Takes the edges and the number of nodes out of a PyG ``Data``.
+
+    Args:
+        data: Has ``edge_index`` and a number of nodes; ``x`` and ``y``, if there, one row each.
+
+    Returns:
+        ``edge_index`` as it stands, and the number of nodes.
+
+    Raises:
+        ValueError: ``edge_index`` is missing, or sizes disagree.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> edges_of_data(Data(edge_index=np.array([[0], [1]]), num_nodes=3))[1]
+        3
+    """
+    edge_index = getattr(data, "edge_index", None)
+    if edge_index is None:
+        raise ValueError(
+            "data must have edge_index [2, edges]: got none; "
+            "undo transforms such as ToSparseTensor, or set data.edge_index."
+        )
+    sizes = {"num_nodes": int(data.num_nodes)}
+    for name in ("x", "y"):
+        value = getattr(data, name, None)
+        if isinstance(value, Tensor) and value.ndim:
+            sizes[f"rows of {name}"] = int(value.shape[0])
+    if len(set(sizes.values())) > 1:
+        got = ", ".join(f"{count} {name}" for name, count in sizes.items())
+        raise ValueError(f"x, y and num_nodes of data must agree: got {got}.")
+    return edge_index, sizes["num_nodes"]
+
+
+def edges_of_matrix(matrix: Any) -> tuple[npt.NDArray[Any], int]:
+    """Takes the edges i -> j, non-zero at [i, j], out of a SciPy sparse matrix.
+
+    Args:
+        matrix: Square, of any sparse format; an entry stored as 0 is no edge.
+
+    Returns:
+        ``[2, edges]`` and the number of nodes.
+
+    Raises:
+        ValueError: The matrix is not square or has NaN entries.
+        TypeError: It is no sparse matrix.
+
+    Example:
+        >>> import scipy.sparse
+        >>> edges_of_matrix(scipy.sparse.eye(2))[0].tolist()
+        [[0, 1], [0, 1]]
+    """
+    if not hasattr(matrix, "tocoo"):
+        raise TypeError(f"matrix must be a SciPy sparse matrix: got {type(matrix).__name__}.")
+    if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"matrix must be square: got shape {list(matrix.shape)}.")
+    entries = matrix.tocoo()
+    missing = int((entries.data != entries.data).sum())
+    if missing:
+        raise ValueError(f"matrix must hold numbers: got {missing} NaN entries; remove them.")
+    stored = entries.data != 0
+    return np.stack([entries.row[stored], entries.col[stored]]), int(matrix.shape[0])
+
+
+def edges_of_networkx(graph: Any) -> tuple[npt.NDArray[np.int64], int]:
+    """Takes the edges out of a networkx graph, numbering nodes in the order of ``graph.nodes``.
+
+    Args:
+        graph: Any networkx graph; an undirected one gives both directions of each edge.
+
+    Returns:
+        ``[2, edges]`` and the number of nodes.
+
+    Raises:
+        TypeError: It is no networkx graph.
+
+    Example:
+        >>> import networkx
+        >>> edges_of_networkx(networkx.path_graph(2))[0].tolist()
+        [[0, 1], [1, 0]]
+    """
+    if not all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed")):
+        raise TypeError(f"graph must be a networkx graph: got {type(graph).__name__}.")
+    number = {node: i for i, node in enumerate(graph.nodes)}
+    pairs = [(number[edge[0]], number[edge[1]]) for edge in graph.edges]
+    if not graph.is_directed():
+        pairs += [(target, source) for source, target in pairs if source != target]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T, len(number)
+
+
+def _refuse(edges: npt.NDArray[Any], bad: npt.NDArray[np.bool_], rule: str, advice: str) -> None:
+    """Raises if any entry is bad, naming the first five."""
+    if not bad.any():
+        return
+    places = np.argwhere(bad)[:5]
+    named = ", ".join(f"edge_index[{i},{j}]={edges[i, j]:g}" for i, j in places)
+    count = int(bad.any(axis=0).sum())
+    raise ValueError(
+        f"{named} but {rule}; {count} such edge{'s' if count > 1 else ''}. {advice}."
+    )

@@ -1,0 +1,223 @@
+"""A whole experiment: one model on one data set, over splits and seeds, resumed where it stopped."""
+
+import logging
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from graphattn.building import build_feed, build_model, build_store, model_options, takes_tokens
+from graphattn.config import RunConfig
+from graphattn.files import write_json
+from graphattn.keys import read_yaml
+from graphattn.results import ExperimentResult
+from graphattn.sampling.store import TokenStore
+from graphattn.task import Task, load_task
+from graphattn.training.checkpoint import read_manifest
+from graphattn.training.fingerprint import check_fingerprint
+from graphattn.training.fit import FitResult, fit
+from graphattn.training.report import FitRecord, read_fit
+
+logger = logging.getLogger(__name__)
+_RUN = re.compile(r"split(\d+)-seed(\d+)")
+
+
+def run_experiment(
+    config: RunConfig, *, overwrite: bool = False, write: bool = True
+) -> ExperimentResult:
+    """Train one model on every chosen split with every chosen seed.
+
+    What is finished in the run folder is kept, what is unfinished goes on from its last
+    checkpoint; both only under the same configuration.
+
+    Args:
+        config: What to run.
+        overwrite: Remove the runs in the folder first.
+        write: Whether there is a run folder at all; without one nothing can be resumed.
+
+    Returns:
+        The result, also written to result.json.
+
+    Raises:
+        ValueError: The config is wrong, or differs from that of the run in the folder.
+        OSError: The folder cannot be written, or another process is at work in it.
+        graphattn.training.errors.NonFiniteLoss: The training diverged.
+        graphattn.training.errors.Interrupted: A signal stopped it; its state is saved.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.training.options import FitOptions
+        >>> config = RunConfig(DataOptions("karate"), model="gcn", train=FitOptions(epochs=2))
+        >>> run_experiment(config, write=False).fits[0].epochs_run
+        2
+    """
+    task = load_task(config.data)
+    config = replace(
+        config,
+        data=task.options,
+        model_options=model_options(config.model, config.model_options),
+        out=str(config.folder),
+    )
+    pairs = [(p, s) for p in config.split_list(len(task.splits)) for s in config.seed_list]
+    if not write:
+        return _run_all(config, task, pairs, None)
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _prepare(folder, config, overwrite=overwrite)
+            return _run_all(config, task, pairs, folder)
+    except Timeout as error:
+        raise OSError(f"Another process is training in {folder}: wait, or give another out.") from (
+            error
+        )
+
+
+def run_folders(run: Path) -> dict[tuple[int, int], Path]:
+    """Return the folder of each (split, seed) of a run folder, in order.
+
+    Args:
+        run: A run folder, or one of its split-seed folders.
+
+    Raises:
+        ValueError: It is neither.
+
+    Example:
+        >>> run_folders(Path("nowhere"))
+        Traceback (most recent call last):
+        ...
+        ValueError: nowhere is no run folder: ...
+    """
+    candidates = [run] if _RUN.fullmatch(run.name) else sorted(run.glob("split*-seed*"))
+    found = {}
+    for folder in candidates:
+        match = _RUN.fullmatch(folder.name)
+        if match and (folder / "config.yaml").is_file():
+            found[int(match[1]), int(match[2])] = folder
+    if not found:
+        raise ValueError(
+            f"{run} is no run folder: it must hold split0-seed0/config.yaml or the like, as "
+            "`graphattn train --out` writes it."
+        )
+    return dict(sorted(found.items()))
+
+
+def _prepare(folder: Path, config: RunConfig, *, overwrite: bool) -> None:
+    path = folder / "config.yaml"
+    if overwrite:
+        for old in folder.glob("split*-seed*"):
+            if _RUN.fullmatch(old.name):
+                shutil.rmtree(old)
+        (folder / "result.json").unlink(missing_ok=True)
+    elif path.exists():
+        before = RunConfig.from_mapping(read_yaml(path))
+        try:
+            check_fingerprint(folder, before.fingerprint(), config.fingerprint())
+        except ValueError as error:
+            raise ValueError(f"{error} Or start anew with --overwrite.") from error
+    config.write(path)
+
+
+def _run_all(
+    config: RunConfig, task: Task, pairs: list[tuple[int, int]], folder: Path | None
+) -> ExperimentResult:
+    store: TokenStore | None = None
+    fits, parameters = [], 0
+    for number, (split, seed) in enumerate(pairs, start=1):
+        out = folder / f"split{split}-seed{seed}" if folder else None
+        if out is not None and _is_finished(out, config, task):
+            logger.info("split %d, seed %d is finished already: kept", split, seed)
+        else:
+            if store is None and takes_tokens(config.model):
+                store = build_store(config, task)
+            result = run_one(config, task, split=split, seed=seed, store=store, out=out)
+            parameters = result.num_parameters
+            fits.append(_record(result, split, seed))
+            logger.info(
+                "split %d, seed %d (%d of %d): %s %.4f validation, %.4f test",
+                *(split, seed, number, len(pairs), result.metric, result.best_val, result.test),
+            )
+            continue
+        fits.append(read_fit(out, split=split, seed=seed))
+        parameters = int(read_yaml(out / "result.json")["num_parameters"])
+    result_of_all = ExperimentResult(config, task.metric, parameters, fits)
+    if folder is not None:
+        write_json(folder / "result.json", result_of_all.to_mapping())
+    return result_of_all
+
+
+def run_one(
+    config: RunConfig,
+    task: Task,
+    *,
+    split: int,
+    seed: int,
+    store: TokenStore | None,
+    out: Path | None,
+) -> FitResult:
+    """Train one model on one split with one seed.
+
+    Args:
+        config: What to run.
+        task: The data set.
+        split: Which split of the task.
+        seed: Of weights, batches, tokens and dropout.
+        store: What tokens are drawn from; None for models that take the whole graph.
+        out: Folder of this run, gone on with if there is one; None writes nothing.
+
+    Returns:
+        What the loop returned.
+
+    Raises:
+        ValueError: The folder holds a run of another configuration.
+    """
+    single = replace(config, seeds=str(seed), splits=str(split))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        single.write(out / "config.yaml")
+    pe_channels = 0 if store is None else store.pe_channels
+    model = build_model(config, task, seed=seed, pe_channels=pe_channels)
+    chosen = task.splits[split]
+    feed = build_feed(config, task, chosen.train, seed=seed, store=store)
+    return fit(
+        model,
+        feed,
+        chosen,
+        options=replace(config.train, seed=seed),
+        metric=task.metric,
+        out=out,
+        resume=out is not None,
+        fingerprint=fingerprint(single, task),
+    )
+
+
+def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:
+    """Return what decides the weights of a run: its config, and a hash of the data."""
+    return {**config.fingerprint(), "data_digest": task.digest}
+
+
+def _is_finished(out: Path, config: RunConfig, task: Task) -> bool:
+    if not (out / "result.json").exists() or not (out / "best").exists():
+        return False
+    saved = read_manifest(out / "best")["about"]["fingerprint"]
+    now = fingerprint(config, task)
+    check_fingerprint(out, {key: saved.get(key) for key in now}, now)
+    return True
+
+
+def _record(result: FitResult, split: int, seed: int) -> FitRecord:
+    return FitRecord(
+        split=split,
+        seed=seed,
+        val=result.best_val,
+        test=result.test,
+        best_epoch=result.best_epoch,
+        epochs_run=result.epochs_run,
+        seconds_per_epoch=result.seconds_per_epoch,
+        peak_memory_bytes=result.peak_memory_bytes,
+        history=result.history,
+        confusion=result.confusion,
+    )

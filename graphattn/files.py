@@ -1,0 +1,235 @@
+"""Arrays and JSON on disk, written so that a crash leaves the old file or the new, never half."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+_CHUNK = 1 << 26  # bytes hashed at once
+
+
+def digest_arrays(*arrays: npt.NDArray[Any]) -> str:
+    """Hashes the values, types and shapes of arrays.
+
+    Args:
+        arrays: Any arrays, memory-mapped ones included; read in pieces of 64 MiB.
+
+    Returns:
+        32 hexadecimal digits (xxh3, 128 bits; finds accidents, does not stop an adversary).
+
+    Example:
+        >>> digest_arrays(np.arange(3)) == digest_arrays(np.arange(3))
+        True
+    """
+    state = xxhash.xxh3_128()
+    for array in arrays:
+        state.update(f"{array.dtype.str}{array.shape}".encode())
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        for start in range(0, flat.size, _CHUNK):
+            state.update(flat[start : start + _CHUNK].data)
+    return state.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Hashes the bytes of a file as :func:`digest_arrays` hashes arrays.
+
+    Args:
+        path: A readable file.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_json(path, {})
+        >>> len(digest_file(path))
+        32
+    """
+    state = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Refuses work for which the disk is too small, before it starts.
+
+    Args:
+        folder: An existing folder on that disk.
+        needed: Bytes that will be written.
+
+    Raises:
+        OSError: Fewer than ``needed`` bytes are free (``errno.ENOSPC``).
+
+    Example:
+        >>> import pathlib
+        >>> check_space(pathlib.Path("."), 0)
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"needs {needed / 1e9:.3g} GB in {folder}, {free / 1e9:.3g} GB free: "
+            "free some space or choose another folder",
+        )
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Writes one ``.npy`` file: all of it, or nothing.
+
+    Args:
+        path: Where the file will stand; an older one is replaced at the end.
+        array: Any array without Python objects.
+
+    Raises:
+        OSError: The disk is full (``errno.ENOSPC``) or cannot be written; the old file is intact.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.npy"
+        >>> write_array(path, np.arange(3))
+        >>> read_array(path).tolist()
+        [0, 1, 2]
+    """
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        with partial.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash later
+                os.posix_fallocate(file.fileno(), 0, array.nbytes + 128)
+            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free
+            raise OSError(
+                error.errno,
+                f"needs {array.nbytes / 1e9:.3g} GB for {path}, {free / 1e9:.3g} GB free: "
+                "free some space or choose another folder",
+            ) from error
+        raise
+    sync_folder(path.parent)
+
+
+def read_array(path: Path, *, mmap: bool = False) -> npt.NDArray[Any]:
+    """Reads one ``.npy`` file; never runs code from it.
+
+    Args:
+        path: The file.
+        mmap: Map the file (copy-on-write) instead of reading it.
+
+    Returns:
+        A plain array.
+
+    Raises:
+        ValueError: The file is missing, truncated, or no ``.npy`` file; the message names it.
+
+    Example:
+        >>> import pathlib
+        >>> read_array(pathlib.Path("none.npy"))
+        Traceback (most recent call last):
+        ...
+        ValueError: none.npy cannot be read as an array (No such file or directory)...
+    """
+    try:
+        # Nothing can be mapped in a file of no rows, and mode "c" maps no read-only folder worse.
+        array = np.load(path, mmap_mode="c" if mmap else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ValueError(
+            f"{path} cannot be read as an array ({reason}): build or fetch it again."
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path} holds an archive, not one array: give a .npy file.")
+    return np.asarray(array)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes one JSON file: all of it, or nothing.
+
+    Args:
+        path: Where the file will stand.
+        content: What JSON can hold.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_json(path, {"format": 1})
+        >>> read_json(path)
+        {'format': 1}
+    """
+    partial = path.with_name(f"{path.name}.part")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads one JSON object.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: The file is missing or holds no JSON object; the message names it.
+
+    Example:
+        >>> import pathlib
+        >>> read_json(pathlib.Path("none.json"))
+        Traceback (most recent call last):
+        ...
+        ValueError: none.json cannot be read as JSON ...
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ValueError(
+            f"{path} cannot be read as JSON ({reason}): build or fetch it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold one JSON object: got {type(content).__name__}.")
+    return content
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames within a folder survive a power cut, where the system can.
+
+    Args:
+        folder: An existing folder.
+
+    Example:
+        >>> import pathlib
+        >>> sync_folder(pathlib.Path("."))
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

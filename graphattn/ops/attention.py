@@ -1,0 +1,74 @@
+"""Attention as pure functions of tensors: over the tokens of many seeds at once, and as a weighted readout."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def token_attention(
+    q: Float[Tensor, "seeds tokens hidden"],
+    k: Float[Tensor, "seeds tokens hidden"],
+    v: Float[Tensor, "seeds tokens hidden"],
+    heads: int,
+    *,
+    mask: Bool[Tensor, "seeds tokens"] | None = None,
+) -> Float[Tensor, "seeds tokens hidden"]:
+    r"""Lets the tokens of each seed attend to each other, several heads side by side.
+
+    .. math:: y_i = \sum_j \mathrm{softmax}_j(q_i^\top k_j / \sqrt{c})\, v_j,
+        \qquad c = \text{hidden} / \text{heads}
+
+    No token-by-token matrix is kept for the backward pass: PyTorch's fused kernels recompute it.
+
+    Args:
+        q: Queries, the heads side by side in the last axis.
+        k: Keys, laid out as ``q``.
+        v: Values, laid out as ``q``.
+        heads: Number of heads; divides ``hidden``.
+        mask: ``True`` where a token exists. A padding token is attended to by nobody.
+
+    Returns:
+        What each token gathered, the heads side by side. Rows of padding tokens mean nothing.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(2, 5, 8)
+        >>> token_attention(x, x, x, heads=4).shape
+        torch.Size([2, 5, 8])
+    """
+    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+    bias = None if mask is None else mask[:, None, None, :]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
+
+
+def weighted_readout(
+    scores: Float[Tensor, "seeds tokens"],
+    values: Float[Tensor, "seeds tokens hidden"],
+    *,
+    mask: Bool[Tensor, "seeds tokens"] | None = None,
+) -> Float[Tensor, "seeds hidden"]:
+    r"""Sums the tokens of each seed, weighted by the softmax of their scores.
+
+    .. math:: r = \sum_i \mathrm{softmax}_i(s_i)\, v_i
+
+    Args:
+        scores: One score a token.
+        values: What is summed.
+        mask: ``True`` where a token exists. A seed without any token reads zero.
+
+    Returns:
+        One vector a seed.
+
+    Example:
+        >>> import torch
+        >>> weighted_readout(torch.zeros(1, 2), torch.tensor([[[1.0], [3.0]]]))
+        tensor([[2.]])
+    """
+    if mask is None:
+        weights = scores.softmax(dim=-1)
+    else:
+        scores = scores.masked_fill(~mask, float("-inf"))
+        # A seed without tokens has only -inf: its scores are set to 0 first, its weights to 0 after.
+        empty = ~mask.any(dim=-1, keepdim=True)
+        weights = scores.masked_fill(empty, 0.0).softmax(dim=-1).masked_fill(~mask, 0.0)
+    return (weights.to(values.dtype).unsqueeze(1) @ values).squeeze(1)

@@ -1,0 +1,194 @@
+"""The command lines that name a run: parsers built of typed signatures, and unknown keys refused."""
+
+import contextlib
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from graphattn.building import DEFAULTS, filled_in
+from graphattn.config import BATCHING, MODELS, DataOptions, RunConfig, StoreOptions, find
+from graphattn.keys import check_keys, flat_keys, read_yaml
+from graphattn.training.options import FitOptions, TokenOptions
+
+_OWN_KEYS = ("config", "print_config", "help")
+
+
+def train_parser(model: str) -> ArgumentParser:
+    """Return the parser of `graphattn train` for a model: its options are those of its signature.
+
+    Args:
+        model: A name of `MODELS`, or an import path.
+
+    Raises:
+        ValueError: There is no such model.
+
+    Example:
+        >>> "model.num_layers" in train_parser("gcn").get_defaults()
+        True
+    """
+    parser = _parser(
+        "train",
+        "Train a model over splits and seeds; goes on where an earlier run in the folder stopped.",
+        "Besides: --resume (there must be a run to go on with), --overwrite (start anew), "
+        "--html FILE (write a report), --debug (tracebacks).",
+    )
+    _add_data_and_tokens(parser)
+    parser.add_class_arguments(FitOptions, "train", skip={"seed"})
+    token_options = set(TokenOptions.__dataclass_fields__) - set(BATCHING)
+    parser.add_class_arguments(TokenOptions, "train", as_group=False, skip=token_options)
+    names = ", ".join(MODELS)
+    parser.add_argument(
+        "--model.name", default=model, help=f"{names}, or the import path of your own."
+    )
+    made, _ = find(model, MODELS, "model.name")
+    add = parser.add_class_arguments if isinstance(made, type) else parser.add_function_arguments
+    skip = filled_in(model)
+    added = add(made, "model", skip=skip, fail_untyped=False)
+    for name, value in DEFAULTS.items():
+        if f"model.{name}" in added:
+            parser.set_defaults({f"model.{name}": value})
+    many = str | int | list[int]
+    parser.add_argument("--seeds", type=many, default="0", help="0, 0-9 or 0,3: a run each.")
+    parser.add_argument("--splits", type=many, default="0", help="all, or as seeds.")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--out", type=str | None, help="Run folder [runs/<data>-<model>].")
+    return parser
+
+
+def tokenize_parser() -> ArgumentParser:
+    """Return the parser of `graphattn tokenize`.
+
+    Example:
+        >>> "tokens.num_own_hops" in tokenize_parser().get_defaults()
+        True
+    """
+    parser = _parser(
+        "tokenize",
+        "Build the folder that token models draw from; goes on where it was stopped.",
+        "A config of `graphattn train` may be given: its data and tokens are read.",
+    )
+    _add_data_and_tokens(parser)
+    parser.add_argument("--out", type=str | None, help="Folder [stores/<data>].")
+    return parser
+
+
+def parse_run(argv: Sequence[str]) -> RunConfig:
+    """Read the command line of `graphattn train` as a config.
+
+    Args:
+        argv: What follows `train`.
+
+    Returns:
+        The config; whatever was not given has the default of its signature.
+
+    Raises:
+        ValueError: A key is unknown (the nearest is named), a value of the wrong kind, or a config
+            file unreadable.
+        SystemExit: Help or the config was asked for, and printed.
+
+    Example:
+        >>> parse_run(["--data.name", "digits", "--train.lr", "0.01"]).train.lr
+        0.01
+    """
+    return RunConfig.from_mapping(parse(train_parser(_model_name(argv)), argv))
+
+
+def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """Parse a command line, with nested values and without the parser's own keys.
+
+    Raises:
+        ValueError: A key is unknown (the nearest is named), or a value of the wrong kind.
+        SystemExit: Help or the config was asked for, and printed.
+    """
+    known = [key for key in parser.get_defaults().keys() if key != "config"]  # noqa: SIM118
+    free = tuple(f"{key}." for key in known)
+    for file in _values(argv, "config"):
+        given = flat_keys(read_yaml(Path(file)))
+        try:
+            check_keys(given, known, free=free)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+    keys = [arg[2:].partition("=")[0] for arg in argv if arg.startswith("--") and len(arg) > 2]
+    check_keys(keys, [*known, *_OWN_KEYS], free=free)
+    try:
+        parsed = parser.parse_args(list(argv)).as_dict()
+    except ArgumentError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    parsed.pop("config", None)
+    return parsed
+
+
+def without_sections(argv: Sequence[str], kept: Sequence[str]) -> list[str]:
+    """Return the command line with each config file reduced to some of its sections.
+
+    Args:
+        argv: A command line.
+        kept: Top-level keys to keep.
+
+    Raises:
+        ValueError: A config file is unreadable.
+    """
+    reduced, rest = [], list(argv)
+    while rest:
+        arg = rest.pop(0)
+        name, equals, value = arg.partition("=")
+        if name != "--config" or not (equals or rest):
+            reduced.append(arg)
+            continue
+        content = read_yaml(Path(value if equals else rest.pop(0)))
+        for section in kept:
+            for key in flat_keys({section: content.get(section) or {}}):
+                inner: Any = content
+                with contextlib.suppress(KeyError):
+                    for part in key.split("."):
+                        inner = inner[part]
+                    if inner is not None and inner != {}:
+                        reduced.append(f"--{key}={inner}")
+    return reduced
+
+
+def _parser(command: str, description: str, epilog: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"graphattn {command}",
+        description=description,
+        epilog=epilog,
+        exit_on_error=False,
+        allow_abbrev=False,
+        default_meta=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of the keys below.")
+    return parser
+
+
+def _add_data_and_tokens(parser: ArgumentParser) -> None:
+    parser.add_class_arguments(DataOptions, "data")
+    parser.add_class_arguments(TokenOptions, "tokens", skip=set(BATCHING))
+    parser.add_class_arguments(StoreOptions, "tokens", as_group=False)
+
+
+def _model_name(argv: Sequence[str]) -> str:
+    """Find the model before the parser is made, which depends on it; the last mention counts."""
+    name = "largegt"
+    for key, value in _pairs(argv):
+        if key == "config":
+            model = read_yaml(Path(value)).get("model") or {}
+            name = str(model.get("name", name)) if isinstance(model, dict) else name
+        elif key == "model.name":
+            name = value
+    return name
+
+
+def _values(argv: Sequence[str], key: str) -> list[str]:
+    return [value for name, value in _pairs(argv) if name == key]
+
+
+def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for i, arg in enumerate(argv):
+        name, equals, value = arg.partition("=")
+        if name.startswith("--") and (equals or i + 1 < len(argv)):
+            pairs.append((name[2:], value if equals else argv[i + 1]))
+    return pairs

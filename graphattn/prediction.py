@@ -1,0 +1,211 @@
+"""Predictions of a trained run, from its folder alone, written piece by piece."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from graphattn.building import build_feed, build_model, build_store, takes_tokens
+from graphattn.config import RunConfig
+from graphattn.datasets.splits import Split
+from graphattn.experiment import run_folders
+from graphattn.files import check_space
+from graphattn.keys import read_yaml
+from graphattn.task import Task, load_task
+from graphattn.training.checkpoint import load_weights
+from graphattn.training.errors import CorruptCheckpoint
+from graphattn.training.feed import Feed
+
+_CHUNK = 1 << 16  # nodes predicted and written at once
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A run read back: the best weights in the model, the data it was trained on.
+
+    Attributes:
+        config: The config as resolved.
+        task: The data set.
+        split: The split it was trained on.
+        model: With the weights best on validation.
+        feed: What feeds the model.
+    """
+
+    config: RunConfig
+    task: Task
+    split: Split
+    model: nn.Module
+    feed: Feed
+
+    def nodes(self, which: str) -> Tensor:
+        """Return the node ids that `which` names.
+
+        Args:
+            which: "train", "val", "test", "all", or a file of ids: `.npy`, or text with one a line.
+
+        Raises:
+            ValueError: It is none of these, or an id is no node.
+        """
+        if which in ("train", "val", "test"):
+            return getattr(self.split, which)
+        if which == "all":
+            return torch.arange(self.task.graph.num_nodes)
+        return read_ids(Path(which), self.task.graph.num_nodes)
+
+    def probabilities(self, nodes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pieces of the nodes, each with its probabilities `[nodes, classes]`."""
+        # A model that sees the whole graph computes all nodes at once, however few are asked for.
+        size = _CHUNK if takes_tokens(self.config.model) else max(len(nodes), 1)
+        bar = tqdm(total=len(nodes), desc="predict", unit="node", disable=None)
+        with bar:
+            for chunk in nodes.split(size):
+                yield chunk, self.feed.predict(self.model, chunk).double().softmax(1)
+                bar.update(len(chunk))
+
+
+def load_run(
+    run: Path, *, split: int | None = None, seed: int | None = None, root: str | None = None
+) -> TrainedRun:
+    """Read a trained run back.
+
+    Args:
+        run: A run folder, or one of its split-seed folders.
+        split: Which split; by default the first that was run.
+        seed: Which seed; by default the first that was run.
+        root: Folder of the data sets, if it is not where it was.
+
+    Raises:
+        ValueError: There is no such run, or the data are not those it was trained on.
+        graphattn.training.errors.CorruptCheckpoint: The weights were altered or are torn.
+    """
+    folders = run_folders(run)
+    fitting = [
+        folder
+        for (p, s), folder in folders.items()
+        if (split is None or p == split) and (seed is None or s == seed)
+    ]
+    if not fitting:
+        there = ", ".join(f"split {p} seed {s}" for p, s in folders)
+        raise ValueError(f"{run} holds no run of split {split} and seed {seed}: it holds {there}.")
+    folder = fitting[0]
+    config = RunConfig.from_mapping(read_yaml(folder / "config.yaml"))
+    if root is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
+    task = load_task(config.data)
+    store = build_store(config, task) if takes_tokens(config.model) else None
+    chosen = task.splits[config.split_list(len(task.splits))[0]]
+    run_seed = config.seed_list[0]
+    model = build_model(
+        config, task, seed=run_seed, pe_channels=0 if store is None else store.pe_channels
+    )
+    feed = build_feed(config, task, chosen.train, seed=run_seed, store=store)
+    if not (folder / "best").exists():
+        raise ValueError(f"{folder} has no best weights yet: finish its training first.")
+    about = load_weights(folder / "best", model, feed)
+    trained_on = about.get("fingerprint", {})
+    if not isinstance(trained_on, dict):
+        raise CorruptCheckpoint(f"{folder / 'best'} does not say what it was trained on.")
+    if trained_on.get("data_digest") != task.digest:
+        raise ValueError(
+            f"{folder} was trained on other data: those of {config.data.name} have changed since "
+            f"(digest {trained_on.get('data_digest')}, now {task.digest}). Train anew."
+        )
+    return TrainedRun(config, task, chosen, model, feed)
+
+
+def read_ids(path: Path, num_nodes: int) -> Tensor:
+    """Read node ids from a file.
+
+    Args:
+        path: `.npy` of whole numbers, or text with one id a line.
+        num_nodes: Ids run from 0 to num_nodes - 1.
+
+    Raises:
+        ValueError: There is no such file, or a line of it is no node.
+
+    Example:
+        >>> read_ids(Path("tset"), 4)
+        Traceback (most recent call last):
+        ...
+        ValueError: nodes must be train, val, test, all or a file of node ids: got 'tset'.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"nodes must be train, val, test, all or a file of node ids: got {str(path)!r}."
+        )
+    if path.suffix == ".npy":
+        ids = np.load(path, allow_pickle=False)
+    else:
+        ids = np.loadtxt(path, dtype=np.int64, ndmin=1)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(f"{path} must hold one whole id a row: got {ids.dtype} {list(ids.shape)}.")
+    wrong = np.flatnonzero((ids < 0) | (ids >= num_nodes))
+    if len(wrong):
+        raise ValueError(
+            f"{path}: ids run 0..{num_nodes - 1}: got {ids[wrong[:5]].tolist()} "
+            f"in rows {wrong[:5].tolist()}; {len(wrong)} in all."
+        )
+    return torch.from_numpy(ids.astype(np.int64))
+
+
+def write_predictions(trained: TrainedRun, nodes: Tensor, out: Path) -> None:
+    """Write node id, class and probabilities, in the order of the nodes.
+
+    Args:
+        trained: The run.
+        nodes: Node ids.
+        out: `.csv` with columns node, class, p0, p1, ..., or `.npy` of records (node, class,
+            probabilities). It appears when it is whole.
+
+    Raises:
+        ValueError: The file's name ends in neither.
+        OSError: The disk is full or read-only; an older file is intact.
+    """
+    if out.suffix not in (".csv", ".npy"):
+        raise ValueError(f"out must end in .csv or .npy: got {out}.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    classes = trained.task.num_classes
+    check_space(out.parent, len(nodes) * (24 + 12 * classes))
+    partial = out.with_name(f"{out.name}.part")
+    try:
+        if out.suffix == ".csv":
+            _write_csv(partial, trained, nodes, classes)
+        else:
+            _write_npy(partial, trained, nodes, classes)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_csv(path: Path, trained: TrainedRun, nodes: Tensor, classes: int) -> None:
+    with path.open("w", encoding="ascii", newline="") as file:
+        file.write(",".join(["node", "class", *(f"p{c}" for c in range(classes))]) + "\n")
+        for chunk, shares in trained.probabilities(nodes):
+            rows = zip(chunk.tolist(), shares.argmax(1).tolist(), shares.tolist(), strict=True)
+            for node, label, row in rows:
+                file.write(f"{node},{label},{','.join(f'{p:.6g}' for p in row)}\n")
+
+
+def _write_npy(path: Path, trained: TrainedRun, nodes: Tensor, classes: int) -> None:
+    kind = np.dtype(
+        [("node", np.int64), ("class", np.int32), ("probabilities", np.float32, (classes,))]
+    )
+    with path.open("wb") as file:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(kind),
+            "fortran_order": False,
+            "shape": (len(nodes),),
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk, shares in trained.probabilities(nodes):
+            records: npt.NDArray[np.void] = np.empty(len(chunk), dtype=kind)
+            records["node"] = chunk.numpy()
+            records["class"] = shares.argmax(1).numpy()
+            records["probabilities"] = shares.numpy()
+            file.write(records.tobytes())

@@ -1,0 +1,163 @@
+"""What an experiment found: figures over runs, as JSON, as a table, as a row of a report."""
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from graphattn.config import RunConfig
+from graphattn.training.metrics import mean_std
+from graphattn.training.report import FitRecord, RunSummary
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What an experiment found.
+
+    Attributes:
+        config: The config as resolved.
+        metric: Name of the metric.
+        num_parameters: Trained numbers of the model.
+        fits: One record a split and seed.
+
+    Example:
+        >>> ExperimentResult.__name__
+        'ExperimentResult'
+    """
+
+    config: RunConfig
+    metric: str
+    num_parameters: int
+    fits: list[FitRecord]
+
+    @property
+    def val(self) -> tuple[float, float]:
+        """Mean and unbiased standard deviation over runs of the best validation metric."""
+        return mean_std([fit.val for fit in self.fits])
+
+    @property
+    def test(self) -> tuple[float, float]:
+        """Mean and unbiased standard deviation over runs of the test metric."""
+        return mean_std([fit.test for fit in self.fits])
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Mean seconds of training an epoch."""
+        return mean_std([fit.seconds_per_epoch for fit in self.fits])[0]
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Largest memory any run held."""
+        return max(fit.peak_memory_bytes for fit in self.fits)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the JSON-able content of result.json."""
+        runs = [
+            {key: value for key, value in vars(fit).items() if key not in ("history", "confusion")}
+            for fit in self.fits
+        ]
+        content = {
+            "data": self.config.data.name,
+            "model": self.config.model,
+            "metric": self.metric,
+            "num_parameters": self.num_parameters,
+            "val": dict(zip(("mean", "std"), self.val, strict=True)),
+            "test": dict(zip(("mean", "std"), self.test, strict=True)),
+            "seconds_per_epoch": self.seconds_per_epoch,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "runs": runs,
+            "versions": versions(),
+        }
+        return dict(_without_nan(content))
+
+    def summary(self, name: str = "", command: str = "") -> RunSummary:
+        """Return the experiment as a row of a report."""
+        return RunSummary(
+            name=name or self.config.model,
+            metric=self.metric,
+            num_parameters=self.num_parameters,
+            fits=self.fits,
+            command=command,
+        )
+
+
+def table(results: Sequence[ExperimentResult]) -> str:
+    """Return experiments as the lines of a table, one row each.
+
+    Args:
+        results: Experiments on any data.
+
+    Returns:
+        Text whose columns stand under each other; one figure is shown without a deviation.
+
+    Example:
+        >>> print(table([]))
+        model  data  splits  seeds  validation  test  s/epoch  peak memory  parameters
+    """
+    head = "model,data,splits,seeds,validation,test,s/epoch,peak memory,parameters".split(",")
+    rows = [head]
+    for result in results:
+        config = result.config
+        rows.append(
+            [
+                config.model.rpartition(".")[2],
+                config.data.name,
+                _span([fit.split for fit in result.fits]),
+                _span([fit.seed for fit in result.fits]),
+                spread(*result.val),
+                spread(*result.test),
+                f"{result.seconds_per_epoch:.3g}",
+                f"{result.peak_memory_bytes / 1e6:,.0f} MB",
+                f"{result.num_parameters:,}",
+            ]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def spread(mean: float, std: float) -> str:
+    """Return a mean and its deviation as text: "n/a" where there is no figure.
+
+    Example:
+        >>> spread(0.5, 0.01), spread(0.5, math.nan), spread(math.nan, math.nan)
+        ('0.5000 ± 0.0100', '0.5000', 'n/a')
+    """
+    if math.isnan(mean):
+        return "n/a"
+    return f"{mean:.4f}" if math.isnan(std) else f"{mean:.4f} ± {std:.4f}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on.
+
+    Example:
+        >>> sorted(versions())[:2]
+        ['numba', 'numpy']
+    """
+    found = {"python": platform.python_version()}
+    for name in ("numba", "numpy", "torch", "torch-geometric"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "?"
+    return found
+
+def _without_nan(value: Any) -> Any:
+    """Replace NaN, which JSON does not have, by null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _span(numbers: Sequence[int]) -> str:
+    """Write distinct numbers as 0-9 where they follow each other, else as 0,3."""
+    distinct = sorted(set(numbers))
+    first, last = distinct[0], distinct[-1]
+    if len(distinct) > 1 and last - first + 1 == len(distinct):
+        return f"{first}-{last}"
+    return ",".join(map(str, distinct))

@@ -1,0 +1,189 @@
+"""Batches of seeds with the tokens they attend to, drawn afresh and gathered once a batch."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, fields
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
+
+from graphattn.sampling.neighborhood import Neighborhood, Pool, sample_neighborhood
+from graphattn.sampling.store import TokenStore
+
+
+@dataclass(frozen=True, eq=False)
+class TokenBatch:
+    """One batch: what a model takes, as tensors.
+
+    Args:
+        seeds: Ids of the nodes to predict for.
+        rows: The distinct nodes of the batch: their features, then those of each hop.
+        ids: The tokens of each seed as indices into ``rows``; column 0 is the seed.
+        mask: True where a token exists.
+        hop: How far each token is from its seed.
+        own: Own hops of the seeds, or none.
+        pe: Positions of the seeds, or none.
+        y: Labels of the seeds, or none.
+
+    Example:
+        >>> ids = torch.zeros(1, 2, dtype=torch.long)
+        >>> mask = torch.ones(1, 2, dtype=torch.bool)
+        >>> TokenBatch(ids[0, :1], torch.zeros(1, 3, 4), ids, mask, ids).to("cpu").rows.shape
+        torch.Size([1, 3, 4])
+    """
+
+    seeds: Int64[Tensor, " seeds"]
+    rows: Float[Tensor, "rows contexts channels"]
+    ids: Int64[Tensor, "seeds samples"]
+    mask: Bool[Tensor, "seeds samples"]
+    hop: Int64[Tensor, "seeds samples"]
+    own: Float[Tensor, "seeds own_hops channels"] | None = None
+    pe: Float[Tensor, "seeds pe_channels"] | None = None
+    y: Shaped[Tensor, "seeds ..."] | None = None
+
+    def to(self, device: torch.device | str) -> "TokenBatch":
+        """Moves every tensor.
+
+        Args:
+            device: Where to.
+
+        Returns:
+            A batch there.
+        """
+        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, part in parts.items():
+            if part is not None:
+                parts[name] = part.to(device, non_blocking=True)
+        return TokenBatch(**parts)
+
+
+@dataclass(eq=False)
+class TokenLoader:
+    """Iterates over batches of seeds; each pass draws what its epoch and seed say, nothing else.
+
+    Args:
+        store: Where features come from, and the graph.
+        seeds: The nodes to go through.
+        num_samples: Tokens a seed, itself included.
+        batch_size: Seeds a batch; the last may have fewer.
+        y: Labels of all nodes of the graph, or none.
+        num_hops: Hops within which tokens are drawn.
+        pool: As for :func:`sample_neighborhood`.
+        resample: Draw anew each epoch; otherwise every epoch has the draw of epoch 0.
+        shuffle: Go through the seeds in an order that depends on (seed, epoch).
+        sampler: Any function with the signature of :func:`sample_neighborhood`; it is told the
+            store's direction.
+        num_workers: Threads that prepare batches ahead; changes no bit of any batch.
+        seed: Any integer.
+
+    Raises:
+        ValueError: A size is out of its range, a seed is no node, or ``y`` has not one row a node.
+
+    Example:
+        >>> from graphattn.graph import CSRGraph
+        >>> graph = CSRGraph.from_edge_index(torch.tensor([[0, 1, 2], [1, 2, 0]]))
+        >>> store = TokenStore.in_memory(graph, torch.eye(3))
+        >>> loader = TokenLoader(store, torch.arange(3), num_samples=3, batch_size=2)
+        >>> [batch.seeds.tolist() for batch in loader]
+        [[0, 1], [2]]
+    """
+
+    store: TokenStore
+    seeds: Int64[Tensor, " seeds"]
+    _only_keywords: KW_ONLY
+    num_samples: int
+    batch_size: int
+    y: Shaped[Tensor, "nodes ..."] | None = None
+    num_hops: int = 2
+    pool: Pool = "list"
+    resample: bool = True
+    shuffle: bool = False
+    sampler: Callable[..., Neighborhood] = sample_neighborhood
+    num_workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be gone through."""
+        for name, least in (("num_samples", 1), ("batch_size", 1), ("num_workers", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}: got {name}={value}.")
+        num_nodes = self.store.num_nodes
+        if self.seeds.numel() and not 0 <= self.seeds.min() <= self.seeds.max() < num_nodes:
+            bad = self.seeds[(self.seeds < 0) | (self.seeds >= num_nodes)]
+            raise ValueError(
+                f"seeds must be ids from 0 to {num_nodes - 1}: got {bad[:5].tolist()}, "
+                f"{bad.numel()} such seeds."
+            )
+        if self.y is not None and self.y.shape[0] != num_nodes:
+            raise ValueError(
+                f"y must have one row for each of the {num_nodes} nodes: got {self.y.shape[0]}."
+            )
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the draw and order of the next pass.
+
+        Args:
+            epoch: 0 or more; 0 until this is called.
+        """
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of batches in a pass."""
+        return math.ceil(self.seeds.numel() / self.batch_size)
+
+    def __iter__(self) -> Iterator[TokenBatch]:
+        """Yields the batches of one pass."""
+        epoch, seeds = self._epoch, self.seeds
+        if self.shuffle:
+            key = [self.seed & 0xFFFFFFFFFFFFFFFF, epoch]
+            order = np.random.default_rng(key).permutation(seeds.numel())
+            seeds = seeds.index_select(0, torch.from_numpy(order))
+        parts = torch.split(seeds, self.batch_size) if seeds.numel() else ()
+        if self.num_workers == 0:
+            for part in parts:
+                yield self._prepare(part, epoch)
+            return
+        queue: deque[Future[TokenBatch]] = deque()
+        rest = iter(parts)
+        with ThreadPoolExecutor(self.num_workers, "graphattn-loader") as workers:
+            try:
+                while True:
+                    for part in islice(rest, 2 * self.num_workers - len(queue)):
+                        queue.append(workers.submit(self._prepare, part, epoch))
+                    if not queue:
+                        return
+                    yield queue.popleft().result()
+            finally:
+                for future in queue:
+                    future.cancel()
+
+    def _prepare(self, seeds: Tensor, epoch: int) -> TokenBatch:
+        tokens = self.sampler(
+            self.store.graph,
+            seeds,
+            self.num_samples,
+            num_hops=self.num_hops,
+            pool=self.pool,
+            direction=self.store.direction,
+            seed=self.seed,
+            epoch=epoch if self.resample else 0,
+        )
+        nodes, ids = torch.unique(tokens.ids, return_inverse=True)
+        return TokenBatch(
+            seeds=seeds,
+            rows=self.store.gather(nodes),
+            ids=ids,
+            mask=tokens.mask,
+            hop=tokens.hop,
+            own=self.store.gather_own(seeds),
+            pe=self.store.gather_pe(seeds),
+            y=None if self.y is None else self.y.index_select(0, seeds),
+        )

@@ -1,0 +1,157 @@
+"""A data set made ready to learn on: loaded by name, checked, scaled, its graph and splits in hand."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphattn.config import DATASETS, DataOptions, find
+from graphattn.datasets.features import fill_missing, normalize_rows, standardize
+from graphattn.datasets.npz import load_npz, named
+from graphattn.datasets.splits import Split, splits
+from graphattn.datasets.validation import check_data
+from graphattn.files import digest_arrays
+from graphattn.graph import CSRGraph
+
+_LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What every model of an experiment is given alike.
+
+    Attributes:
+        options: The options it was made with, "auto" resolved.
+        graph: The graph, duplicates merged.
+        x: Features `[nodes, channels]`, float32.
+        y: Classes `[nodes]`, -1 for unlabelled.
+        splits: The splits of the data set.
+        num_classes: One more than the largest label.
+        metric: Name of the metric the data set is judged by.
+        digest: Hash of graph, features and labels.
+    """
+
+    options: DataOptions
+    graph: CSRGraph
+    x: Tensor
+    y: Tensor
+    splits: list[Split]
+    num_classes: int
+    metric: str
+    digest: str
+
+    @property
+    def data(self) -> Data:
+        """The graph as PyG data, for models that take all of it at once."""
+        return Data(x=self.x, y=self.y, edge_index=self.graph.edge_index())
+
+
+def load_data(options: DataOptions) -> Data:
+    """Load a data set by its name, as it is.
+
+    Args:
+        options: Its name, folder and keyword arguments.
+
+    Returns:
+        PyG data.
+
+    Raises:
+        ValueError: No data set has that name; the nearest one is named.
+        TypeError: Its function returned something else, or has no such argument.
+        FileNotFoundError: It is read from a folder, and none was given.
+        graphattn.datasets.npz.CorruptDataset: Its file is torn or hostile.
+
+    Example:
+        >>> load_data(DataOptions("karate")).num_nodes
+        34
+    """
+    name, root = options.name, Path(options.root or os.environ.get("GRAPHATTN_DATA") or "")
+    if name.endswith(".npz"):
+        if not Path(name).is_file():
+            raise ValueError(f"data.name must be a .npz file that exists: got {name}.")
+        return load_npz(name, nan=options.nan)
+    if name in DATASETS or "." in name:
+        function, _ = find(name, DATASETS, "data.name")
+        data = function(**options.options)
+        if not isinstance(data, Data):
+            raise TypeError(f"data.name must return PyG Data: {name} gave {type(data).__name__}.")
+        return data if options.nan == "error" else fill_missing(data, options.nan)
+    inside = {file.stem for file in root.glob("*.npz")} if root != Path() else set()
+    near = get_close_matches(name.lower().replace("-", "_"), {*DATASETS, *inside}, n=1)
+    if name not in inside and near:
+        raise ValueError(f"data.name: there is no data set {name!r}: did you mean {near[0]!r}?")
+    return named(name, options.root, nan=options.nan)
+
+
+def load_task(options: DataOptions) -> Task:
+    """Load a data set and make it ready to learn on.
+
+    Raises:
+        ValueError: See `load_data` and `task_of`.
+
+    Example:
+        >>> load_task(DataOptions("karate")).num_classes
+        2
+    """
+    return task_of(load_data(options), options)
+
+
+def task_of(data: Data, options: DataOptions, *, need_splits: bool = True) -> Task:
+    """Check data and make it ready to learn on.
+
+    Args:
+        data: PyG data with `x`, `y`, `edge_index` and `train_mask`, `val_mask`, `test_mask`.
+        options: What is done to it; its name is only a name here.
+        need_splits: Whether masks must be there.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: Something is missing, of the wrong size, or out of range.
+
+    Example:
+        >>> from graphattn.datasets.bundled import karate
+        >>> task_of(karate(), DataOptions("mine")).graph.num_edges
+        156
+    """
+    missing = [key for key in ("x", "y", "edge_index") if not isinstance(data.get(key), Tensor)]
+    if missing:
+        raise ValueError(
+            f"{options.name} must have features x, labels y and edge_index to be learnt: "
+            f"got no {' and no '.join(missing)}."
+        )
+    y = data.y.view(-1) if data.y.dim() == 2 and data.y.size(1) == 1 else data.y
+    data = Data(**{**data.to_dict(), "x": data.x.float(), "y": y})
+    check_data(data)
+    features = _features(options, data.x)
+    if features == "standardize":
+        data = standardize(data)
+    elif features == "row":
+        data = normalize_rows(data)
+    graph = CSRGraph.from_data(data)
+    if options.undirected:
+        graph = graph.to_undirected()
+    return Task(
+        options=dataclasses.replace(options, features=features),
+        graph=graph,
+        x=data.x,
+        y=data.y,
+        splits=splits(data) if need_splits else [],
+        num_classes=max(int(data.y.max()) + 1, 1),
+        metric=options.metric or str(data.get("metric") or "accuracy"),
+        digest=digest_arrays(graph.rowptr, graph.col, data.x.numpy(), data.y.numpy()),
+    )
+
+
+def _features(options: DataOptions, x: Tensor) -> Any:
+    if options.features != "auto":
+        return options.features
+    large = x.numel() > 0 and float(torch.maximum(x.max(), -x.min())) > _LARGEST
+    return "standardize" if large else "none"

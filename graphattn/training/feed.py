@@ -1,0 +1,181 @@
+"""What the loop asks of a feed, and what every feed does alike: labels, training nodes, device."""
+
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Split(Protocol):
+    """Three sets of nodes, each a vector of int64 ids.
+
+    Example:
+        >>> sorted(name for name in vars(Split) if not name.startswith("_"))
+        ['test', 'train', 'val']
+    """
+
+    @property
+    def train(self) -> Tensor:
+        """Nodes to train on."""
+        ...
+
+    @property
+    def val(self) -> Tensor:
+        """Nodes to choose by."""
+        ...
+
+    @property
+    def test(self) -> Tensor:
+        """Nodes to judge by, once."""
+        ...
+
+
+@runtime_checkable
+class Feed(Protocol):
+    """What `fit` asks of a feed; batches depend on (seed, epoch) only.
+
+    Attributes:
+        num_nodes: Nodes of the graph.
+        out_channels: Classes.
+        train_nodes: Labelled nodes that are trained on.
+        steps_per_epoch: Batches `train_batches` yields.
+
+    Example:
+        >>> callable(Feed.forward)
+        True
+    """
+
+    num_nodes: int
+    out_channels: int
+    train_nodes: Tensor
+    steps_per_epoch: int
+
+    def train_batches(self, epoch: int) -> Generator[Any, None, None]:
+        """Yield the batches of an epoch, the same ones however often it is asked."""
+        ...
+
+    def forward(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return the logits of a batch's seeds and their labels, on the model's device."""
+        ...
+
+    def seeds(self, batch: Any) -> Tensor:
+        """Return the nodes that a batch trains on."""
+        ...
+
+    def predict(self, model: nn.Module, nodes: Tensor) -> Tensor:
+        """Return the logits of any nodes, on the CPU, in evaluation mode, without gradient."""
+        ...
+
+    def labels(self, nodes: Tensor) -> Tensor:
+        """Return the labels of any nodes, on the CPU; below zero is unlabelled."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what the feed carries from step to step."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up a state that `state_dict` gave."""
+        ...
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for a block, and each part back as it was afterwards.
+
+    Example:
+        >>> model = nn.Dropout()
+        >>> with evaluating(model):
+        ...     print(model.training)
+        False
+        >>> model.training
+        True
+    """
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model's parameters lie.
+
+    Example:
+        >>> device_of(nn.Linear(1, 1))
+        device(type='cpu')
+    """
+    first = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def classes(
+    y: Int[Tensor, "nodes ..."], out_channels: int | None = None
+) -> tuple[Int[Tensor, " nodes"], int]:
+    """Return labels as integers on the CPU, and how many classes there are.
+
+    Args:
+        y: One class a node; below zero is unlabelled.
+        out_channels: Classes; by default one more than the largest label.
+
+    Raises:
+        ValueError: Labels that are no integers, several a node, or beyond `out_channels`.
+
+    Example:
+        >>> classes(torch.tensor([[2], [-1]]))
+        (tensor([ 2, -1]), 3)
+    """
+    if y.dim() == 2 and y.shape[1] == 1:
+        y = y.view(-1)
+    if y.dim() != 1 or y.is_floating_point() or y.is_complex():
+        raise ValueError(
+            "y must hold one class a node, as integers with -1 for unlabelled: "
+            f"got {y.dtype} of shape {tuple(y.shape)}."
+        )
+    y = y.detach().cpu().long().clamp(min=-1)
+    found = int(y.max()) + 1 if len(y) else 0
+    count = max(found, 1) if out_channels is None else out_channels
+    if found > count:
+        too_large = int((y >= count).sum())
+        raise ValueError(
+            f"labels must lie in 0..{count - 1}: got {too_large} labels up to {found - 1}."
+        )
+    return y, count
+
+
+def trainable(nodes: Int[Tensor, " train"], y: Int[Tensor, " nodes"]) -> Int[Tensor, " labelled"]:
+    """Return the nodes that have a label; what has none is never trained on.
+
+    Args:
+        nodes: Training nodes.
+        y: Labels; below zero is unlabelled.
+
+    Raises:
+        ValueError: A node out of range, or no labelled node at all.
+
+    Example:
+        >>> trainable(torch.tensor([0, 2]), torch.tensor([1, 0, 0]))
+        tensor([0, 2])
+    """
+    nodes = nodes.detach().cpu().long().view(-1)
+    if len(nodes) and not 0 <= int(nodes.min()) <= int(nodes.max()) < len(y):
+        raise ValueError(
+            f"train_nodes must lie in 0..{len(y) - 1}: got {int(nodes.min())}..{int(nodes.max())}."
+        )
+    labelled = nodes.index_select(0, (y.index_select(0, nodes) >= 0).nonzero().view(-1))
+    if not len(labelled):
+        raise ValueError(
+            f"train_nodes must hold a labelled node: got {len(nodes)} nodes, none with a label."
+        )
+    if len(labelled) < len(nodes):
+        logger.warning("%d training nodes have no label: left out", len(nodes) - len(labelled))
+    return labelled

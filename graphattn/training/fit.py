@@ -1,0 +1,209 @@
+"""The training loop: one model, one feed, one split, from the first step to the test figure.
+
+A run with a folder can be killed at any moment and goes on to the very weights it would have had.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+from torch import Tensor, nn
+
+from graphattn.files import write_json
+from graphattn.training.checkpoint import load_checkpoint
+from graphattn.training.errors import Interrupted
+from graphattn.training.feed import Feed, Split, device_of
+from graphattn.training.fingerprint import check_fingerprint, digest, load_into
+from graphattn.training.loop import Loop
+from graphattn.training.metrics import Metric, confusion_matrix, metric_by_name
+from graphattn.training.options import FitOptions
+from graphattn.training.resources import peak_cuda, peak_memory, reset_peak
+from graphattn.training.result import FitResult, write_history
+from graphattn.training.stopping import Stop, StopWatch
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["FitOptions", "FitResult", "fit"]
+
+
+def fit(
+    model: nn.Module,
+    feed: Feed,
+    split: Split,
+    *,
+    options: FitOptions = FitOptions(),  # noqa: B008 - frozen
+    metric: str | Metric = "accuracy",
+    out: Path | None = None,
+    resume: bool = False,
+    fingerprint: Mapping[str, Any] | None = None,
+) -> FitResult:
+    """Train a model, keep the weights best on the validation nodes, and test them once.
+
+    The loss is the cross-entropy of the labelled training nodes. Afterwards the model holds the
+    best weights, in evaluation mode, and the feed the codes that belong to them. The caller's
+    random state is untouched.
+
+    Args:
+        model: On the device where it shall train. Its first weights are the caller's matter.
+        feed: Gives it its batches.
+        split: Training, validation and test nodes. The training nodes must be the feed's.
+        options: How to train.
+        metric: A name (`metric_by_name`), or a function of labels and logits; higher is better.
+        out: Folder of this one run: `metrics.jsonl`, `result.json`, `best/`, `last/`.
+        resume: Go on from `out/last`, where there is one; else begin.
+        fingerprint: JSON-able values that make this run the one it is; compared on resuming,
+            beside the options, the metric and the split.
+
+    Returns:
+        The figures, the curves and the logits.
+
+    Raises:
+        ValueError: A wrong argument; a split or labels that do not fit; another configuration on
+            resuming; a run that stands in `out` already.
+        NonFiniteLoss: The loss became infinite or NaN.
+        CorruptCheckpoint: What stands in `out/last` was altered.
+        Interrupted: Ctrl-C or SIGTERM, after saving.
+        OSError: `out` cannot be written, or another process trains there.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from torch_geometric.data import Data
+        >>> from torch_geometric.nn import GCNConv
+        >>> from graphattn.training.feeds import FullBatchFeed
+        >>> data = Data(x=torch.eye(3), y=torch.tensor([0, 1, 1]),
+        ...             edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
+        >>> split = SimpleNamespace(
+        ...     train=torch.tensor([0, 1]), val=torch.tensor([2]), test=torch.tensor([2]))
+        >>> feed = FullBatchFeed(data, split.train)
+        >>> fit(GCNConv(3, 2), feed, split, options=FitOptions(epochs=2)).epochs_run
+        2
+    """
+    named = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
+    measure = metric_by_name(metric) if isinstance(metric, str) else metric
+    _check(model, feed, split, options)
+    if out is None:
+        loop = Loop(model, feed, split.val, measure, options, out=None, fingerprint={})
+        return _run(loop, split, named)
+
+    print_of_run = {
+        **(fingerprint or {}),
+        "fit": options.that_decide(),
+        "metric": named,
+        "split": {part: digest(getattr(split, part)) for part in ("train", "val", "test")},
+        "labels": digest(feed.labels(torch.arange(feed.num_nodes))),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(out / ".lock", timeout=0):
+            loop = Loop(model, feed, split.val, measure, options, out=out, fingerprint=print_of_run)
+            _take_up(loop, out, resume=resume)
+            return _run(loop, split, named)
+    except filelock.Timeout as error:
+        raise BlockingIOError(
+            f"{out} is in use: another process trains there. Wait for it, or choose another folder."
+        ) from error
+
+
+def _check(model: nn.Module, feed: Feed, split: Split, options: FitOptions) -> None:
+    for part in ("train", "val", "test"):
+        nodes = getattr(split, part)
+        if nodes.dim() != 1 or nodes.dtype != torch.int64:
+            raise ValueError(
+                f"split.{part} must be a vector of int64 node ids: got {nodes.dtype} of shape "
+                f"{tuple(nodes.shape)}."
+            )
+        if len(nodes) and not 0 <= int(nodes.min()) <= int(nodes.max()) < feed.num_nodes:
+            raise ValueError(
+                f"split.{part} must lie in 0..{feed.num_nodes - 1}: got {int(nodes.min())}.."
+                f"{int(nodes.max())}."
+            )
+    if not len(split.train):
+        raise ValueError("split.train must hold a node to train on: got none.")
+    if not torch.isin(feed.train_nodes, split.train).all():
+        raise ValueError("the feed trains on nodes outside split.train: give it split.train.")
+    if not len(split.val):
+        if options.schedule == "plateau":
+            raise ValueError(
+                "schedule='plateau' watches the validation metric: got an empty split.val. "
+                "Use 'constant' or 'cosine'."
+            )
+        logger.warning("no validation nodes: no early stopping, the last epoch's weights are kept")
+    not_tensors = [k for k, v in model.state_dict().items() if not isinstance(v, Tensor)]
+    if not_tensors:
+        raise TypeError(
+            f"a model's state_dict must hold tensors only, to be saved without pickle: "
+            f"got {not_tensors[:5]} ({len(not_tensors)} others)."
+        )
+
+
+def _take_up(loop: Loop, out: Path, *, resume: bool) -> None:
+    """Go on from the folder's last checkpoint, or see that there is none to overwrite."""
+    last = out / "last"
+    try:
+        checkpoint = load_checkpoint(last)
+    except FileNotFoundError:
+        checkpoint = None
+    if checkpoint is None:
+        write_history(out / "metrics.jsonl", [])
+        return
+    if not resume:
+        raise ValueError(
+            f"{out} holds a run already: pass resume=True to go on with it, or another folder."
+        )
+    check_fingerprint(out, checkpoint.about["fingerprint"], loop.fingerprint)
+    load_into(loop.model, checkpoint.weights, last)
+    loop.restore(checkpoint)
+    write_history(out / "metrics.jsonl", loop.at.history)
+    logger.info("going on in %s from epoch %d, step %d", out, loop.at.epoch, loop.at.step)
+
+
+def _run(loop: Loop, split: Split, metric: str) -> FitResult:
+    reset_peak(device_of(loop.model))
+    with StopWatch() as watch:
+        try:
+            loop.train(watch)
+        except Stop as stop:
+            loop.save_last()
+            raise Interrupted(stop.signal, loop.out, loop.at.epoch) from stop
+        loop.keep_best()
+        try:
+            with watch.pausable():
+                logits = loop.predict(torch.cat([split.val, split.test]))
+        except Stop as stop:  # Saved already.
+            raise Interrupted(stop.signal, loop.out, loop.at.epoch) from stop
+    loop.model.eval()
+    result = _result(loop, split, metric, logits)
+    if loop.out is not None:
+        write_json(loop.out / "result.json", result.to_dict())
+    return result
+
+
+def _result(loop: Loop, split: Split, metric: str, logits: Tensor) -> FitResult:
+    at, device = loop.at, device_of(loop.model)
+    val_logits, test_logits = logits[: len(split.val)], logits[len(split.val) :]
+    test_labels = loop.feed.labels(split.test)
+    evaluated = [entry["eval_seconds"] for entry in at.history if entry["eval_seconds"] > 0]
+    return FitResult(
+        metric=metric,
+        best_val=at.best_val,
+        test=loop.metric(test_labels, test_logits) if len(split.test) else math.nan,
+        best_epoch=at.best_epoch,
+        epochs_run=at.epoch,
+        stopped=at.stopped,
+        seconds_per_epoch=math.fsum(entry["seconds"] for entry in at.history) / at.epoch,
+        eval_seconds=math.fsum(evaluated) / len(evaluated) if evaluated else math.nan,
+        peak_memory_bytes=peak_memory(),
+        peak_cuda_bytes=peak_cuda(device),
+        num_parameters=sum(p.numel() for p in loop.model.parameters() if p.requires_grad),
+        num_train=len(loop.feed.train_nodes),
+        num_val=len(split.val),
+        num_test=len(split.test),
+        history=at.history,
+        confusion=confusion_matrix(test_labels, test_logits).tolist(),
+        val_logits=val_logits,
+        test_logits=test_logits,
+    )

@@ -1,0 +1,295 @@
+"""The state of a run and the steps that move it: train an epoch, evaluate, keep the best, save."""
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from graphattn.files import write_json
+from graphattn.training.checkpoint import Checkpoint, save_checkpoint
+from graphattn.training.errors import NonFiniteLoss
+from graphattn.training.feed import Feed, device_of
+from graphattn.training.metrics import Metric
+from graphattn.training.options import FitOptions
+from graphattn.training.random_state import RandomState
+from graphattn.training.result import append_history, plain
+from graphattn.training.schedule import Schedule
+from graphattn.training.stopping import Stop, StopWatch
+
+
+@dataclass
+class Position:
+    """Where a run stands; plain values only, so that it is saved as it is."""
+
+    epoch: int = 0  # in progress, or the next one
+    step: int = 0  # steps of it that are done
+    loss_sum: float = 0.0  # over those steps, each weighted as the mean loss of the epoch is
+    weight_sum: float = 0.0
+    seconds: float = 0.0  # spent training in this epoch
+    best_val: float = math.nan
+    best_epoch: int = -1
+    stale: int = 0  # evaluations since the best one
+    stopped: str = ""  # "", then "epochs" or "patience"
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Loop:
+    """One run in progress. `fit` is its only user.
+
+    Args:
+        model: Trained in place.
+        feed: Gives the batches.
+        val: Validation nodes.
+        metric: Judges them.
+        options: How to train.
+        out: The run's folder.
+        fingerprint: Saved with each checkpoint.
+
+    Example:
+        >>> Position().stopped
+        ''
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        feed: Feed,
+        val: Tensor,
+        metric: Metric,
+        options: FitOptions,
+        *,
+        out: Path | None,
+        fingerprint: Mapping[str, Any],
+    ) -> None:
+        self.model, self.feed, self.metric, self.out = model, feed, metric, out
+        self.fingerprint = fingerprint
+        self.at = Position()
+        self._val, self._options = val, options
+        self._forward: Any = torch.compile(model) if options.compile else model
+        self._device = device_of(model)
+        kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+        self._optimizer = kind(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+        self._schedule = Schedule(options)
+        self._class_weights: Tensor | None = None
+        self._best: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None  # weights, feed
+        self._best_written = -1
+        self._random = RandomState(options.seed, self._device)
+        self._saved_at = time.monotonic()
+
+    def train(self, watch: StopWatch) -> None:
+        """Train to the end; `Stop` is raised where the state is whole."""
+        at, options = self.at, self._options
+        steps = self.feed.steps_per_epoch
+        bar = tqdm(
+            total=options.epochs * steps,
+            initial=at.epoch * steps + at.step,
+            desc=self.out.name if self.out else "fit",
+            unit="step",
+            disable=None,
+            leave=False,
+        )
+        with bar, self._random:
+            while not at.stopped:
+                self._train_epoch(watch, bar)
+                entry = self._finish_epoch(watch)
+                bar.set_postfix_str(
+                    f"epoch {at.epoch}/{options.epochs}, loss {entry['loss']:.4f}, "
+                    f"val {entry['val']:.4f}, best {at.best_val:.4f}",
+                )
+                if not at.stopped and options.save_every and at.epoch % options.save_every == 0:
+                    self._save_if_due()
+        self.save_last()
+
+    def keep_best(self) -> None:
+        """Put the best weights into the model, and into `best/`."""
+        if self._best is None:  # There was nothing to choose by: the last epoch's are kept.
+            self.at.best_epoch = self.at.epoch - 1
+            self._best = self._snapshot()
+        self._write_best()
+        weights, feed = self._best
+        self.model.load_state_dict(weights)
+        self.feed.load_state_dict(feed)
+
+    def predict(self, nodes: Tensor) -> Tensor:
+        """Return logits of nodes; what evaluation draws at random does not move training."""
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), self._autocast():
+            return self.feed.predict(self.model, nodes)
+
+    def save_last(self) -> None:
+        """Write `last/` (and `best/`, if it is behind), if there is a folder."""
+        if self.out is None:
+            return
+        self._write_best()
+        state = {
+            "position": asdict(self.at),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "feed": self.feed.state_dict(),
+            "best_feed": self._best[1] if self._best else {},
+            "random": self._random.state_dict(),
+        }
+        about = self._about(epoch=self.at.epoch, step=self.at.step)
+        weights, best = self.model.state_dict(), self._best[0] if self._best else None
+        save_checkpoint(self.out / "last", Checkpoint(weights, state, best, about))
+        self._saved_at = time.monotonic()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up all but the weights of a checkpoint that `save_last` wrote."""
+        state = checkpoint.state
+        self.at = Position(**state["position"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.feed.load_state_dict(state["feed"])
+        if checkpoint.best is not None:
+            self._best = (dict(checkpoint.best), state["best_feed"])
+        self._random.load_state_dict(state["random"])
+
+    def _train_epoch(self, watch: StopWatch, bar: "tqdm[Any]") -> None:
+        at, options = self.at, self._options
+        if at.step >= self.feed.steps_per_epoch:  # It was stopped while it was evaluated.
+            return
+        lr = self._schedule.lr(at.epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        self.model.train()
+        began = time.perf_counter()
+        with closing(self.feed.train_batches(at.epoch)) as batches:
+            for batch in islice(batches, at.step, None):
+                self._train_step(batch, lr)
+                now = time.perf_counter()
+                at.seconds, began = at.seconds + now - began, now
+                bar.update()
+                if watch.requested is not None:
+                    raise Stop(watch.requested)
+                if options.save_steps and at.step % options.save_steps == 0:
+                    self._save_if_due()
+                    began = time.perf_counter()
+
+    def _train_step(self, batch: Any, lr: float) -> None:
+        at, options = self.at, self._options
+        with self._autocast():
+            logits, y = self.feed.forward(self._forward, batch)
+        if logits.dim() != 2 or logits.shape[1] < self.feed.out_channels:
+            raise ValueError(
+                f"the model must return a logit for each of {self.feed.out_channels} classes: "
+                f"got shape {tuple(logits.shape)}."
+            )
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        weights = self._weights(logits) if options.class_weights else None
+        loss = F.cross_entropy(logits, y, weight=weights, label_smoothing=options.label_smoothing)
+        value = float(loss)
+        if not math.isfinite(value):
+            self._refuse("loss", batch, lr)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = _clip(self.model, options.clip_norm)
+        if not math.isfinite(float(norm)):
+            self._refuse("gradient", batch, lr)
+        self._optimizer.step()
+        at.step += 1
+        weight = float(len(y) if weights is None else weights.index_select(0, y).sum())
+        at.loss_sum += value * weight
+        at.weight_sum += weight
+
+    def _finish_epoch(self, watch: StopWatch) -> dict[str, Any]:
+        at, options = self.at, self._options
+        val = val_loss = math.nan
+        seconds = 0.0
+        last = at.epoch + 1 == options.epochs
+        if len(self._val) and (last or (at.epoch + 1) % options.eval_every == 0):
+            began = time.perf_counter()
+            with watch.pausable():
+                val, val_loss = self._evaluate()
+            seconds = time.perf_counter() - began
+            self._judge(val)
+        entry = {
+            "epoch": at.epoch,
+            "loss": at.loss_sum / at.weight_sum,
+            "lr": self._optimizer.param_groups[0]["lr"],
+            "val": val,
+            "val_loss": val_loss,
+            "seconds": at.seconds,
+            "eval_seconds": seconds,
+        }
+        at.history.append(entry)
+        at.epoch, at.step, at.loss_sum, at.weight_sum, at.seconds = at.epoch + 1, 0, 0.0, 0.0, 0.0
+        if not at.stopped and at.epoch >= options.epochs:
+            at.stopped = "epochs"
+        if self.out is not None:
+            append_history(self.out / "metrics.jsonl", entry)
+        return entry
+
+    def _evaluate(self) -> tuple[float, float]:
+        logits, y = self.predict(self._val), self.feed.labels(self._val)
+        loss = F.cross_entropy(logits, y, ignore_index=-1) if bool((y >= 0).any()) else math.nan
+        return self.metric(y, logits), float(loss)
+
+    def _judge(self, val: float) -> None:
+        at = self.at
+        self._schedule.observe(val)
+        if val > at.best_val or math.isnan(at.best_val):
+            at.best_val, at.best_epoch, at.stale = val, at.epoch, 0
+            self._best = self._snapshot()
+        else:
+            at.stale += 1
+        if self._options.patience and at.stale >= self._options.patience:
+            at.stopped = "patience"
+
+    def _snapshot(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        return weights, self.feed.state_dict()
+
+    def _write_best(self) -> None:
+        if self.out is None or self._best is None or self._best_written == self.at.best_epoch:
+            return
+        about = self._about(epoch=self.at.best_epoch, best_val=self.at.best_val)
+        weights, feed = self._best
+        save_checkpoint(self.out / "best", Checkpoint(weights, {"feed": feed}, about=about))
+        self._best_written = self.at.best_epoch
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self._saved_at >= self._options.save_seconds:
+            self.save_last()
+
+    def _about(self, **facts: Any) -> dict[str, Any]:
+        plain_facts = {k: plain(v) for k, v in facts.items()}
+        return {**plain_facts, "fingerprint": self.fingerprint, "torch": torch.__version__}
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self._options.autocast == "bfloat16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _weights(self, logits: Tensor) -> Tensor:
+        if self._class_weights is None:
+            counts = torch.bincount(
+                self.feed.labels(self.feed.train_nodes), minlength=logits.shape[1]
+            )
+            share = counts.sum() / ((counts > 0).sum() * counts.clamp(min=1))
+            self._class_weights = torch.where(counts > 0, share, 0.0).to(logits)
+        return self._class_weights
+
+    def _refuse(self, what: str, batch: Any, lr: float) -> NoReturn:
+        seeds = self.feed.seeds(batch).tolist()
+        error = NonFiniteLoss(
+            what, epoch=self.at.epoch, step=self.at.step, lr=lr, seeds=seeds, out=self.out
+        )
+        if self.out is not None:
+            facts = {"what": what, "epoch": error.epoch, "step": error.step, "lr": lr}
+            write_json(self.out / "nonfinite.json", {**facts, "seeds": seeds})
+        raise error
+
+
+def _clip(model: nn.Module, largest: float) -> Tensor:
+    if largest:
+        return nn.utils.clip_grad_norm_(model.parameters(), largest)
+    return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])

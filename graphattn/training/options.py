@@ -1,0 +1,150 @@
+"""The options of a training run: two frozen dataclasses, without torch, so quick to read."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal, get_args
+
+Optimizer = Literal["adam", "adamw"]
+ScheduleName = Literal["constant", "cosine", "plateau"]
+Autocast = Literal["none", "bfloat16"]
+Pool = Literal["list", "set"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a model is fitted: optimiser, schedule, when to stop, how often to save.
+
+    Args:
+        optimizer: "adam" (the papers') or "adamw" (decay apart from the gradient).
+        lr: Learning rate after the warm-up, per step.
+        weight_decay: L2 penalty ("adam") or decoupled decay ("adamw").
+        epochs: Passes over the training nodes, at most.
+        schedule: "constant"; "cosine" (to zero at the last epoch); "plateau" (halved after ten
+            evaluations without a better validation metric).
+        warmup: Epochs during which the rate rises linearly to `lr`.
+        patience: Evaluations without a better validation metric after which to stop; 0 never stops.
+        clip_norm: Largest norm of the whole gradient; 0 does not clip.
+        class_weights: Weigh each class by the inverse of its frequency among the training labels.
+        label_smoothing: Share of the target spread evenly over the classes, in [0, 1).
+        eval_every: Epochs between evaluations on the validation nodes; the last one always counts.
+        autocast: "bfloat16" runs the forward in mixed precision.
+        compile: Run the forward through `torch.compile`.
+        seed: Seed of what the model draws in training (dropout); batches have their feed's seed.
+        save_every: Epochs between checkpoints; 0 saves only at the end and when interrupted.
+        save_steps: Steps between checkpoints within an epoch; 0 saves none there.
+        save_seconds: A checkpoint that falls due sooner than this after the last one is left out,
+            which costs nothing but the work since then: a run resumes exactly from any of them.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Example:
+        >>> FitOptions(lr=0.01, schedule="cosine").epochs
+        100
+        >>> FitOptions(epochs=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: epochs must be at least 1: got 0.
+    """
+
+    optimizer: Optimizer = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    epochs: int = 100
+    schedule: ScheduleName = "constant"
+    warmup: int = 0
+    patience: int = 0
+    clip_norm: float = 0.0
+    class_weights: bool = False
+    label_smoothing: float = 0.0
+    eval_every: int = 1
+    autocast: Autocast = "none"
+    compile: bool = False
+    seed: int = 0
+    save_every: int = 1
+    save_steps: int = 0
+    save_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        _one_of("optimizer", self.optimizer, get_args(Optimizer))
+        _one_of("schedule", self.schedule, get_args(ScheduleName))
+        _one_of("autocast", self.autocast, get_args(Autocast))
+        _at_least(1, epochs=self.epochs, eval_every=self.eval_every)
+        _at_least(
+            0,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            patience=self.patience,
+            clip_norm=self.clip_norm,
+            seed=self.seed,
+            save_every=self.save_every,
+            save_steps=self.save_steps,
+            save_seconds=self.save_seconds,
+        )
+        if not (isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr must be a positive number: got {self.lr}.")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1): got {self.label_smoothing}.")
+
+    def that_decide(self) -> dict[str, object]:
+        """Return the options that decide the weights: all but those that say when to save.
+
+        Example:
+            >>> "save_every" in FitOptions().that_decide()
+            False
+        """
+        return {k: v for k, v in vars(self).items() if not k.startswith("save_")}
+
+
+@dataclass(frozen=True)
+class TokenOptions:
+    """What is drawn for each seed, and in which batches.
+
+    Args:
+        num_samples: Tokens a seed, itself included.
+        num_hops: Hops within which tokens are drawn.
+        pool: "list" (the paper's: a node in both hops is twice as likely) or "set".
+        resample: Draw anew each epoch; False keeps the first draw, as the paper does.
+        batch_size: Seeds a training step.
+        eval_batch_size: Seeds a forward in evaluation.
+        num_workers: Threads that draw ahead; changes no bit of the result.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Example:
+        >>> TokenOptions(num_samples=8).batch_size
+        512
+    """
+
+    num_samples: int = 20
+    num_hops: int = 2
+    pool: Pool = "list"
+    resample: bool = True
+    batch_size: int = 512
+    eval_batch_size: int = 1024
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        _one_of("pool", self.pool, get_args(Pool))
+        _at_least(
+            1,
+            num_samples=self.num_samples,
+            num_hops=self.num_hops,
+            batch_size=self.batch_size,
+            eval_batch_size=self.eval_batch_size,
+        )
+        _at_least(0, num_workers=self.num_workers)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}: got {value!r}.")
+
+
+def _at_least(least: int, **values: float | int) -> None:
+    for name, value in values.items():
+        if not (isfinite(value) and value >= least):
+            raise ValueError(f"{name} must be at least {least}: got {value}.")
