@@ -17,6 +17,7 @@ from graphattn.sampling.store import TokenStore
 from graphattn.task import Task
 from graphattn.training.feed import Feed
 from graphattn.training.feeds import FullBatchFeed, TokenFeed
+from graphattn.training.metrics import metric_by_name
 
 # Sizes that follow from data and tokens; a model takes those of them that it has.
 _SIZES = ("in_channels", "out_channels")
@@ -117,10 +118,38 @@ def build_model(config: RunConfig, task: Task, *, seed: int, pe_channels: int = 
     given = {**{key: sizes[key] for key in taken if key in sizes}, **preset}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = make(**given, **model_options(config.model, config.model_options))
+        try:
+            model = make(**given, **model_options(config.model, config.model_options))
+        except TypeError as error:
+            raise TypeError(f"model.name={config.model} cannot be made: {error}") from error
     if not isinstance(model, nn.Module):
         raise TypeError(f"model.name must make a torch module: {config.model} gave {type(model)}.")
+    if config.model not in MODELS and not hasattr(model, "wants_edge_index"):
+        # What most PyG models take; one that takes a sparse matrix says wants_edge_index = False.
+        vars(model)["wants_edge_index"] = True
     return model.to(device_of(config))
+
+
+def check_run(config: RunConfig, task: Task) -> None:
+    """Refuse what could not be run, before anything is built or written.
+
+    Raises:
+        ValueError: Sampler, metric, device or an option of the model is wrong.
+        TypeError: The model's name stands for something that makes no module.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.task import load_task
+        >>> config = RunConfig(DataOptions("karate"), device="abacus")
+        >>> check_run(config, load_task(config.data))
+        Traceback (most recent call last):
+        ...
+        ValueError: device must be one that this machine has: got 'abacus'.
+    """
+    find(config.store.sampler, SAMPLERS, "tokens.sampler")
+    metric_by_name(task.metric)
+    pe_channels = 0 if config.store.pe == "none" else config.store.pe_channels
+    build_model(config, task, seed=0, pe_channels=pe_channels)
 
 
 def device_of(config: RunConfig) -> torch.device:
@@ -211,7 +240,7 @@ def build_feed(
 
 
 def _positions(config: RunConfig, task: Task) -> Tensor | None:
-    name = config.store.pe
+    name: Any = config.store.pe
     if name == "none":
         return None
     if not name.endswith(".npy"):

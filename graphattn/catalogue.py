@@ -171,10 +171,12 @@ def _table(path: Path, kind: type) -> NDArray[Any]:
         return np.asarray(array.astype(kind))
     text = path.read_text(encoding="utf-8")
     delimiter = "," if "," in text.partition("\n")[0] else None
-    first = next(csv.reader([text.partition("\n")[0]])) if delimiter else text.split("\n")[0].split()
+    first = (
+        next(csv.reader([text.partition("\n")[0]])) if delimiter else text.split("\n")[0].split()
+    )
     try:
         return np.loadtxt(
-            path, dtype=kind, delimiter=delimiter, skiprows=0 if _numeric(first) else 1, ndmin=1
+            path, dtype=kind, delimiter=delimiter, skiprows=0 if _numeric(first) else 1, ndmin=2
         )
     except ValueError as error:
         raise ValueError(f"{path} must be a table of {kind.__name__} numbers: {error}.") from error

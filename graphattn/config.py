@@ -36,10 +36,13 @@ SAMPLERS = {"neighborhood": Named("graphattn.sampling.neighborhood.sample_neighb
 DATASETS = {
     "digits": Named("graphattn.datasets.bundled.digits"),
     "karate": Named("graphattn.datasets.bundled.karate"),
-    "sbm": Named("graphattn.datasets.synthetic.stochastic_block_model"),
-    "ring": Named("graphattn.datasets.synthetic.ring"),
-    "grid": Named("graphattn.datasets.synthetic.grid"),
-    "barbell": Named("graphattn.datasets.synthetic.barbell"),
+    "sbm": Named(
+        "graphattn.datasets.synthetic.stochastic_block_model",
+        {"sizes": [300, 300, 300], "p_in": 0.03, "p_out": 0.005},
+    ),
+    "ring": Named("graphattn.datasets.synthetic.ring", {"num_nodes": 300}),
+    "grid": Named("graphattn.datasets.synthetic.grid", {"height": 20, "width": 20}),
+    "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
 }
 
 BATCHING = ("batch_size", "eval_batch_size", "num_workers")  # of TokenOptions, but under train
@@ -86,10 +89,14 @@ class StoreOptions:
         num_own_hops: Hops of propagation a seed reads of itself; 0 for none.
         direction: "in", or "both": also hops and tokens along reversed edges.
         norm: Propagation: "sym" (both degrees) or "row" (mean).
-        pe: Positions: "none", "random_walk", "spectral", or the path of an `.npy` `[nodes, channels]`.
+        pe: Positions: "none", "random_walk", "spectral", or the path of an
+            `.npy` of shape `[nodes, channels]`.
         pe_channels: Channels of computed positions.
         store: Folder of the store, built if need be; by default it is held in memory.
         sampler: A built-in name, or the import path of a function of `sample_neighborhood`'s form.
+
+    Raises:
+        ValueError: The positions have none of these names.
 
     Example:
         >>> StoreOptions(num_own_hops=16).norm
@@ -103,6 +110,16 @@ class StoreOptions:
     pe_channels: int = 16
     store: str | None = None
     sampler: str = "neighborhood"
+
+    def __post_init__(self) -> None:
+        """Refuse positions that nobody computes."""
+        if self.pe not in ("none", "random_walk", "spectral") and not self.pe.endswith(".npy"):
+            raise ValueError(
+                "tokens.pe must be none, random_walk, spectral or the path of a .npy file: "
+                f"got {self.pe!r}."
+            )
+        if self.pe_channels < 1:
+            raise ValueError(f"tokens.pe_channels must be at least 1: got {self.pe_channels}.")
 
 
 @dataclass(frozen=True)
@@ -132,9 +149,9 @@ class RunConfig:
     data: DataOptions
     model: str = "largegt"
     model_options: Mapping[str, Any] = field(default_factory=dict)
-    store: StoreOptions = StoreOptions()
-    tokens: TokenOptions = TokenOptions()
-    train: FitOptions = FitOptions()
+    store: StoreOptions = field(default_factory=StoreOptions)
+    tokens: TokenOptions = field(default_factory=TokenOptions)
+    train: FitOptions = field(default_factory=FitOptions)
     seeds: str | int | list[int] = "0"
     splits: str | int | list[int] = "0"
     device: str = "auto"
@@ -169,7 +186,8 @@ class RunConfig:
     @property
     def folder(self) -> Path:
         """The run folder: `out`, or runs/<data>-<model>."""
-        data = Path(self.data.name).stem if "/" in self.data.name else self.data.name
+        name = self.data.name
+        data = Path(name).stem if "/" in name or name.endswith(".npz") else name
         return Path(self.out or f"runs/{data.split('.')[-1]}-{self.model.split('.')[-1]}".lower())
 
     def to_mapping(self) -> dict[str, Any]:
@@ -267,14 +285,14 @@ def find(name: str, table: Mapping[str, Named], what: str) -> tuple[Any, Mapping
         ...
         ValueError: model.name must be one of largegt, ... or an import path: got 'larggt'. Did ...
     """
-    path, options = table.get(name, Named(name))
-    module, _, attribute = path.rpartition(".")
+    named = table.get(name) or Named(name)
+    module, _, attribute = named.path.rpartition(".")
     wrong = f"{what} must be one of {', '.join(table)} or an import path: got {name!r}."
-    if not module or not all(part.isidentifier() for part in path.split(".")):
+    if not module or not all(part.isidentifier() for part in named.path.split(".")):
         near = get_close_matches(name, table, n=1)
         raise ValueError(wrong + (f" Did you mean {near[0]!r}?" if near else ""))
     try:
-        return getattr(import_module(module), attribute), options
+        return getattr(import_module(module), attribute), named.options
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise  # a package that this module itself needs

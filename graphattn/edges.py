@@ -54,9 +54,7 @@ def check_edges(
         hint = "give sources in row 0 and targets in row 1"
         if edges.ndim == 2 and edges.shape[1] == 2:
             hint = "it looks transposed: use edge_index.t()"
-        raise ValueError(
-            f"edge_index must be [2, edges]: got shape {list(edges.shape)}; {hint}."
-        )
+        raise ValueError(f"edge_index must be [2, edges]: got shape {list(edges.shape)}; {hint}.")
     if edges.dtype.kind not in "iuf":
         raise TypeError(f"edge_index must hold integer ids: got {edges.dtype}.")
     if edges.dtype.kind == "f":
@@ -233,6 +231,4 @@ def _refuse(edges: npt.NDArray[Any], bad: npt.NDArray[np.bool_], rule: str, advi
     places = np.argwhere(bad)[:5]
     named = ", ".join(f"edge_index[{i},{j}]={edges[i, j]:g}" for i, j in places)
     count = int(bad.any(axis=0).sum())
-    raise ValueError(
-        f"{named} but {rule}; {count} such edge{'s' if count > 1 else ''}. {advice}."
-    )
+    raise ValueError(f"{named} but {rule}; {count} such edge{'s' if count > 1 else ''}. {advice}.")

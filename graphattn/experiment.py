@@ -1,28 +1,46 @@
-"""A whole experiment: one model on one data set, over splits and seeds, resumed where it stopped."""
+"""An experiment: one model on one data set, over splits and seeds, resumed where it stopped."""
 
 import logging
+import math
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
+from torch import nn
 
-from graphattn.building import build_feed, build_model, build_store, model_options, takes_tokens
+from graphattn.building import (
+    build_feed,
+    build_model,
+    build_store,
+    check_run,
+    model_options,
+    takes_tokens,
+)
 from graphattn.config import RunConfig
 from graphattn.files import write_json
 from graphattn.keys import read_yaml
-from graphattn.results import ExperimentResult
+from graphattn.results import ExperimentResult, spread
 from graphattn.sampling.store import TokenStore
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import read_manifest
+from graphattn.training.feed import Feed
 from graphattn.training.fingerprint import check_fingerprint
 from graphattn.training.fit import FitResult, fit
-from graphattn.training.report import FitRecord, read_fit
+from graphattn.training.summary import FitRecord, read_fit
 
 logger = logging.getLogger(__name__)
 _RUN = re.compile(r"split(\d+)-seed(\d+)")
+
+
+class Fitted(NamedTuple):
+    """A finished run: its figures, and the model with its best weights beside what feeds it."""
+
+    result: FitResult
+    model: nn.Module
+    feed: Feed
 
 
 def run_experiment(
@@ -62,6 +80,7 @@ def run_experiment(
         out=str(config.folder),
     )
     pairs = [(p, s) for p in config.split_list(len(task.splits)) for s in config.seed_list]
+    check_run(config, task)
     if not write:
         return _run_all(config, task, pairs, None)
     folder = config.folder
@@ -112,7 +131,7 @@ def _prepare(folder: Path, config: RunConfig, *, overwrite: bool) -> None:
             if _RUN.fullmatch(old.name):
                 shutil.rmtree(old)
         (folder / "result.json").unlink(missing_ok=True)
-    elif path.exists():
+    elif path.exists() and any(folder.glob("split*-seed*/last")):
         before = RunConfig.from_mapping(read_yaml(path))
         try:
             check_fingerprint(folder, before.fingerprint(), config.fingerprint())
@@ -133,12 +152,13 @@ def _run_all(
         else:
             if store is None and takes_tokens(config.model):
                 store = build_store(config, task)
-            result = run_one(config, task, split=split, seed=seed, store=store, out=out)
+            result = run_one(config, task, split=split, seed=seed, store=store, out=out).result
             parameters = result.num_parameters
             fits.append(_record(result, split, seed))
             logger.info(
-                "split %d, seed %d (%d of %d): %s %.4f validation, %.4f test",
-                *(split, seed, number, len(pairs), result.metric, result.best_val, result.test),
+                "split %d, seed %d (%d of %d): %s %s validation, %s test",
+                *(split, seed, number, len(pairs), result.metric),
+                *(spread(result.best_val, math.nan), spread(result.test, math.nan)),
             )
             continue
         fits.append(read_fit(out, split=split, seed=seed))
@@ -157,7 +177,7 @@ def run_one(
     seed: int,
     store: TokenStore | None,
     out: Path | None,
-) -> FitResult:
+) -> Fitted:
     """Train one model on one split with one seed.
 
     Args:
@@ -169,7 +189,7 @@ def run_one(
         out: Folder of this run, gone on with if there is one; None writes nothing.
 
     Returns:
-        What the loop returned.
+        What the loop returned, and the trained model with what feeds it.
 
     Raises:
         ValueError: The folder holds a run of another configuration.
@@ -182,7 +202,7 @@ def run_one(
     model = build_model(config, task, seed=seed, pe_channels=pe_channels)
     chosen = task.splits[split]
     feed = build_feed(config, task, chosen.train, seed=seed, store=store)
-    return fit(
+    result = fit(
         model,
         feed,
         chosen,
@@ -192,6 +212,7 @@ def run_one(
         resume=out is not None,
         fingerprint=fingerprint(single, task),
     )
+    return Fitted(result, model, feed)
 
 
 def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+_FORMAT = 1
 _CHUNK = 1 << 26  # bytes hashed at once
 
 
@@ -147,7 +148,6 @@ def read_array(path: Path, *, mmap: bool = False) -> npt.NDArray[Any]:
         ValueError: none.npy cannot be read as an array (No such file or directory)...
     """
     try:
-        # Nothing can be mapped in a file of no rows, and mode "c" maps no read-only folder worse.
         array = np.load(path, mmap_mode="c" if mmap else None, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -216,11 +216,76 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes renames within a folder survive a power cut, where the system can.
+def write_arrays(
+    folder: Path, name: str, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str, int]
+) -> None:
+    """Writes arrays that belong together; what describes them, ``<name>.json``, comes last.
 
     Args:
-        folder: An existing folder.
+        folder: Made if missing.
+        name: Of the description.
+        arrays: Each becomes ``<key>.npy``.
+        facts: Kept in the description.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> write_arrays(folder, "a", {"ids": np.arange(2)}, {"count": 2})
+        >>> read_arrays(folder, "a", ["ids"])[1]["count"]
+        2
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    check_space(folder, sum(array.nbytes for array in arrays.values()))
+    for key, array in arrays.items():
+        write_array(folder / f"{key}.npy", array)
+    digest = digest_arrays(*arrays.values())
+    write_json(folder / f"{name}.json", {"format": _FORMAT, "digest": digest, **facts})
+
+
+def read_arrays(
+    folder: Path, name: str, keys: Sequence[str], *, mmap: bool = False
+) -> tuple[list[npt.NDArray[Any]], dict[str, Any]]:
+    """Reads what :func:`write_arrays` wrote, and checks its hash.
+
+    Args:
+        folder: Where it is.
+        name: Of the description.
+        keys: Of the arrays, in the order they were written.
+        mmap: Map the arrays instead of reading them.
+
+    Returns:
+        The arrays, and their description.
+
+    Raises:
+        ValueError: A file is missing, of another format, or damaged; the message names it.
+
+    Example:
+        >>> import pathlib
+        >>> read_arrays(pathlib.Path("nowhere"), "a", [])
+        Traceback (most recent call last):
+        ...
+        ValueError: nowhere...a.json cannot be read as JSON (No such file or directory)...
+    """
+    facts = read_json(folder / f"{name}.json")
+    if facts.get("format") != _FORMAT:
+        raise ValueError(
+            f"{folder / name}.json must be of format {_FORMAT}: got {facts.get('format')!r}; "
+            "save it again."
+        )
+    arrays = [read_array(folder / f"{key}.npy", mmap=mmap) for key in keys]
+    if digest_arrays(*arrays) != facts.get("digest"):
+        raise ValueError(
+            f"{', '.join(f'{key}.npy' for key in keys)} in {folder} are damaged: "
+            f"their hash is not the one in {name}.json; save them again."
+        )
+    return arrays, facts
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames within an existing folder survive a power cut, where the system can.
 
     Example:
         >>> import pathlib

@@ -1,5 +1,6 @@
 """Reading a config's dotted keys and number lists, and refusing what nobody would read."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,10 +43,11 @@ def numbers(given: str | int | Sequence[int], what: str) -> list[int]:
     parts = str(given).split(",") if isinstance(given, str | int) else [str(n) for n in given]
     found: list[int] = []
     for part in parts:
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if last < first:
             raise ValueError(f"{what} must be numbers such as 0, 0-9 or 0,3: got {given!r}.")
-        found.extend(range(int(first), int(last or first) + 1))
+        found.extend(range(first, last + 1))
     if not found or len(set(found)) < len(found):
         raise ValueError(f"{what} must be distinct numbers, at least one: got {given!r}.")
     return found
@@ -84,9 +86,22 @@ def check_keys(keys: Iterable[str], known: Iterable[str], *, free: tuple[str, ..
     for key in keys:
         if key in known or key in sections or key.startswith(free or "\0"):
             continue
-        last = {k.rpartition(".")[2]: k for k in known}
-        near = get_close_matches(key, known, n=1) or [
-            last[k] for k in get_close_matches(key.rpartition(".")[2], last, n=1)
-        ]
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known)[:8])}..."
+        near = nearest(key, known)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known)[:8])}..."
         raise ValueError(f"unknown key {key}: {hint}")
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """Return the known key most like another, or "": the same last part, else the nearest whole.
+
+    Example:
+        >>> nearest("train.lrr", ["train.lr"]), nearest("model.lr", ["model.l", "train.lr"])
+        ('train.lr', 'train.lr')
+    """
+    known = list(known)
+    part = key.rpartition(".")[2]
+    last = {other.rpartition(".")[2]: other for other in known}
+    if part in last:
+        return last[part]
+    near = get_close_matches(key, known, n=1)
+    return (near or [last[other] for other in get_close_matches(part, last, n=1)] or [""])[0]

@@ -1,8 +1,9 @@
-"""The command lines that name a run: parsers built of typed signatures, and unknown keys refused."""
+"""Command lines that name a run: parsers built of typed signatures, unknown keys refused."""
 
 import contextlib
 from argparse import ArgumentError
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,15 @@ def train_parser(model: str) -> ArgumentParser:
     )
     _add_data_and_tokens(parser)
     parser.add_class_arguments(FitOptions, "train", skip={"seed"})
-    token_options = set(TokenOptions.__dataclass_fields__) - set(BATCHING)
-    parser.add_class_arguments(TokenOptions, "train", as_group=False, skip=token_options)
+    drawn: set[str | int] = {f.name for f in fields(TokenOptions) if f.name not in BATCHING}
+    parser.add_class_arguments(TokenOptions, "train", as_group=False, skip=drawn)
     names = ", ".join(MODELS)
     parser.add_argument(
         "--model.name", default=model, help=f"{names}, or the import path of your own."
     )
     made, _ = find(model, MODELS, "model.name")
     add = parser.add_class_arguments if isinstance(made, type) else parser.add_function_arguments
-    skip = filled_in(model)
+    skip: set[str | int] = {*filled_in(model)}
     added = add(made, "model", skip=skip, fail_untyped=False)
     for name, value in DEFAULTS.items():
         if f"model.{name}" in added:
@@ -114,9 +115,15 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     keys = [arg[2:].partition("=")[0] for arg in argv if arg.startswith("--") and len(arg) > 2]
     check_keys(keys, [*known, *_OWN_KEYS], free=free)
     try:
-        parsed = parser.parse_args(list(argv)).as_dict()
+        parsed = parser.parse_args(list(argv)).clone(with_meta=False).as_dict()
     except ArgumentError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        text = " ".join(str(error).split())
+        if "required: data.name" in text:
+            text = (
+                "data.name must be given: got none; for instance --data.name digits "
+                "(`graphattn data list` lists more)."
+            )
+        raise ValueError(text) from error
     parsed.pop("config", None)
     return parsed
 
@@ -157,7 +164,6 @@ def _parser(command: str, description: str, epilog: str) -> ArgumentParser:
         epilog=epilog,
         exit_on_error=False,
         allow_abbrev=False,
-        default_meta=False,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of the keys below.")
     return parser

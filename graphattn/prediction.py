@@ -64,7 +64,7 @@ class TrainedRun:
         size = _CHUNK if takes_tokens(self.config.model) else max(len(nodes), 1)
         bar = tqdm(total=len(nodes), desc="predict", unit="node", disable=None)
         with bar:
-            for chunk in nodes.split(size):
+            for chunk in torch.split(nodes, size):
                 yield chunk, self.feed.predict(self.model, chunk).double().softmax(1)
                 bar.update(len(chunk))
 

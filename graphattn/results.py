@@ -9,7 +9,12 @@ from typing import Any
 
 from graphattn.config import RunConfig
 from graphattn.training.metrics import mean_std
-from graphattn.training.report import FitRecord, RunSummary
+from graphattn.training.summary import FitRecord, RunSummary
+
+_COLUMNS = (
+    *("model", "data", "splits", "seeds", "validation", "test"),
+    *("s/epoch", "peak memory", "parameters"),
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def table(results: Sequence[ExperimentResult]) -> str:
         >>> print(table([]))
         model  data  splits  seeds  validation  test  s/epoch  peak memory  parameters
     """
-    head = "model,data,splits,seeds,validation,test,s/epoch,peak memory,parameters".split(",")
+    head = list(_COLUMNS)
     rows = [head]
     for result in results:
         config = result.config
@@ -144,6 +149,7 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "?"
     return found
+
 
 def _without_nan(value: Any) -> Any:
     """Replace NaN, which JSON does not have, by null."""

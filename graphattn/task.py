@@ -1,7 +1,9 @@
-"""A data set made ready to learn on: loaded by name, checked, scaled, its graph and splits in hand."""
+"""A data set made ready to learn on: loaded by name, checked, scaled, with graph and splits."""
 
 import dataclasses
+import inspect
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +20,7 @@ from graphattn.datasets.splits import Split, splits
 from graphattn.datasets.validation import check_data
 from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
+from graphattn.keys import check_keys
 
 _LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
 
@@ -71,22 +74,44 @@ def load_data(options: DataOptions) -> Data:
         >>> load_data(DataOptions("karate")).num_nodes
         34
     """
-    name, root = options.name, Path(options.root or os.environ.get("GRAPHATTN_DATA") or "")
+    name, given = options.name, options.root or os.environ.get("GRAPHATTN_DATA")
+    root = Path(given).resolve() if given else None
     if name.endswith(".npz"):
         if not Path(name).is_file():
             raise ValueError(f"data.name must be a .npz file that exists: got {name}.")
         return load_npz(name, nan=options.nan)
     if name in DATASETS or "." in name:
-        function, _ = find(name, DATASETS, "data.name")
-        data = function(**options.options)
+        function, preset = find(name, DATASETS, "data.name")
+        check_arguments(function, options.options)
+        data = function(**{**preset, **options.options})
         if not isinstance(data, Data):
             raise TypeError(f"data.name must return PyG Data: {name} gave {type(data).__name__}.")
         return data if options.nan == "error" else fill_missing(data, options.nan)
-    inside = {file.stem for file in root.glob("*.npz")} if root != Path() else set()
+    inside = {file.stem for file in root.glob("*.npz")} if root else set()
     near = get_close_matches(name.lower().replace("-", "_"), {*DATASETS, *inside}, n=1)
     if name not in inside and near:
         raise ValueError(f"data.name: there is no data set {name!r}: did you mean {near[0]!r}?")
-    return named(name, options.root, nan=options.nan)
+    return named(name, root, nan=options.nan)
+
+
+def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse data options that a data set's function does not take.
+
+    Raises:
+        ValueError: The first such option, and the nearest there is.
+
+    Example:
+        >>> from graphattn.datasets.bundled import karate
+        >>> check_arguments(karate, {"sed": 3})
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown key data.options.sed: did you mean data.options.seed?
+    """
+    parameters = inspect.signature(function).parameters.values()
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    known = [f"data.options.{p.name}" for p in parameters]
+    keys = [f"data.options.{key}" for key in given]
+    check_keys(keys, known, free=("data.",) if open_ended else ())
 
 
 def load_task(options: DataOptions) -> Task:

@@ -16,7 +16,7 @@ def digits(*, train_fraction: float = 0.1, num_neighbors: int = 10, seed: int = 
     Every node is an image (64 grey values in [0, 1]); an edge joins two images of which one is
     among the other's `num_neighbors` nearest by Euclidean distance; both directions are stored.
     The split is random within each of the 10 classes: train_fraction train, 10 % validation, all
-    the rest test; with the default 179 / 181 / 1,437 nodes.
+    the rest test; with the default 179 / 180 / 1,438 nodes.
 
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), CC BY 4.0,
     https://archive.ics.uci.edu/dataset/80, its test part as bundled in scikit-learn.

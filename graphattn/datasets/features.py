@@ -31,7 +31,7 @@ def standardize(data: Data) -> Data:
     centred = x - x.mean(dim=0)
     std = centred.square().mean(dim=0).sqrt()
     # A column whose spread is rounding of its size holds nothing but its mean.
-    std[std <= 1e-6 * x.abs().amax(dim=0)] = torch.inf
+    std[std <= 1e-12 * x.abs().amax(dim=0)] = torch.inf
     return _with_x(data, (centred / std).to(data.x.dtype))
 
 

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 
 from graphattn.datasets.features import fill_missing
 from graphattn.datasets.splits import splits
-from graphattn.datasets.validation import check_data
+from graphattn.datasets.validation import check_data, check_edges, count_nodes
 
 MASKS = ("train_mask", "val_mask", "test_mask")
 PER_NODE = ("ecc16", "y_float", "valid_mask", "accident_count", "osmid")
@@ -40,7 +40,7 @@ _UNREADABLE = (
 )
 
 
-class CorruptDataset(ValueError):
+class CorruptDataset(ValueError):  # noqa: N818 - reads as what it is
     """A data file is torn, altered or hostile; nothing of it was used."""
 
 
@@ -163,13 +163,13 @@ def _to_data(arrays: Mapping[str, NDArray[Any]], stem: str, max_bytes: int) -> D
         data.x = torch.from_numpy(x)
     if "y" in arrays:
         data.y = _labels(arrays["y"])
-    if x is None and "y" not in arrays:
-        declared = meta.get("num_nodes")
-        largest = int(data.edge_index.max()) + 1 if data.edge_index.numel() else 0
-        data.num_nodes = declared if isinstance(declared, int) else largest
+    if x is None:  # with features, they count the nodes
+        declared = meta.get("num_nodes") if data.get("y") is None else None
+        data.num_nodes = declared if isinstance(declared, int) else count_nodes(data)
+    check_edges(data.edge_index, count_nodes(data))
     for key in MASKS + PER_NODE:
         if key in arrays:
-            _check_rows(key, arrays[key], int(data.num_nodes or 0), "nodes")
+            _check_rows(key, arrays[key], count_nodes(data), "nodes")
             data[key] = torch.from_numpy(arrays[key])
     for key in PER_EDGE:
         if key in arrays:
@@ -226,7 +226,9 @@ def _features(arrays: Mapping[str, NDArray[Any]], max_bytes: int) -> NDArray[np.
         return None
     missing = [f"x_{key}" for key, part in sparse.items() if part is None]
     if missing:
-        raise ValueError(f"Sparse features need x_indptr, x_indices, x_data, x_shape: no {missing}.")
+        raise ValueError(
+            f"Sparse features need x_indptr, x_indices, x_data, x_shape: no {missing}."
+        )
     return _dense({key: part for key, part in sparse.items() if part is not None}, max_bytes)
 
 

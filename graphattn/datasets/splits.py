@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphattn.datasets.validation import count_nodes
+
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "val", "test")
@@ -93,7 +95,7 @@ def splits(data: Data) -> list[Split]:
         >>> [len(split.train) for split in splits(karate())]
         [4]
     """
-    num_nodes = int(data.num_nodes or 0)
+    num_nodes = count_nodes(data)
     masks = {name: _mask(data, f"{name}_mask", num_nodes) for name in PARTS}
     if masks["train"] is None:
         raise ValueError(
@@ -139,7 +141,7 @@ def random_split(
             f"fractions are the shares of train, val and test: got {tuple(fractions)}; "
             "give three numbers >= 0 with a sum of at most 1."
         )
-    labels = y.numpy()
+    labels = y.cpu().numpy()
     generator = np.random.default_rng(seed)
     order = generator.permutation(np.flatnonzero(labels >= 0))
     groups = [order[labels[order] == c] for c in np.unique(labels[order])] if stratify else [order]

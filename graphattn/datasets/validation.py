@@ -1,7 +1,7 @@
 """What a data set must satisfy before any work begins, said in numbers where it does not."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -25,30 +25,39 @@ def check_data(data: Data, *, num_classes: int | None = None) -> None:
         >>> check_data(Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]])))
     """
     x, y, edge_index = data.get("x"), data.get("y"), data.get("edge_index")
-    num_nodes = int(data.num_nodes or 0)
+    num_nodes = count_nodes(data)
     if num_nodes < 1:
         raise ValueError("A graph needs at least one node: got none; give x or num_nodes.")
-    sizes = {"num_nodes": num_nodes}
-    sizes |= {k: v.size(0) for k, v in (("x", x), ("y", y)) if isinstance(v, Tensor)}
-    if len(set(sizes.values())) > 1:
-        came = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-        raise ValueError(f"x, y and num_nodes must count the same nodes: got {came} rows.")
-    if edge_index is not None:
-        _check_edges(edge_index, num_nodes)
     if x is not None:
         _check_features(x)
     if y is not None:
         _check_labels(y, num_classes)
+    sizes = {"num_nodes": num_nodes} if "num_nodes" in data else {}
+    sizes |= {key: len(part) for key, part in (("x", x), ("y", y)) if part is not None}
+    if len(set(sizes.values())) > 1:
+        came = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ValueError(f"x, y and num_nodes must count the same nodes: got {came} rows.")
+    if edge_index is not None:
+        check_edges(edge_index, num_nodes)
 
 
-def first_offenders(rows: Int64[Tensor, " wrong"], limit: int = 5) -> str:
-    """The first ids of a list of offenders and their count, for an error message."""
-    return f"{rows[:limit].tolist()}; {len(rows)} in all"
+def check_edges(edge_index: Tensor, num_nodes: int) -> None:
+    """Checks the shape, the type and the range of edges.
 
+    Args:
+        edge_index: should be `[2, edges]`, whole.
+        num_nodes: ids run from 0 to num_nodes - 1.
 
-def _check_edges(edge_index: Tensor, num_nodes: int) -> None:
+    Raises:
+        ValueError: the shape is wrong, or an id is out of range; the first five are named.
+        TypeError: the ids are of a floating type.
+
+    Example:
+        >>> check_edges(torch.tensor([[0], [1]]), num_nodes=2)
+    """
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        hint = "; it looks transposed: use edge_index.t()" if edge_index.size(-1) == 2 else ""
+        is_turned = edge_index.dim() == 2 and edge_index.size(1) == 2
+        hint = "; it looks transposed: use edge_index.t()" if is_turned else ""
         raise ValueError(f"edge_index must be [2, edges]: got {list(edge_index.shape)}{hint}.")
     if edge_index.is_floating_point():
         raise TypeError(f"edge_index must hold whole node ids: got {edge_index.dtype}.")
@@ -61,7 +70,47 @@ def _check_edges(edge_index: Tensor, num_nodes: int) -> None:
         )
 
 
-def _check_features(x: Float[Tensor, "nodes channels"]) -> None:
+def count_nodes(data: Data) -> int:
+    """The number of nodes: as declared, else rows of x or y, else one more than the largest id.
+
+    Args:
+        data: PyG data, complete or not.
+
+    Returns:
+        The number; 0 where nothing tells.
+
+    Example:
+        >>> count_nodes(Data(edge_index=torch.tensor([[0], [4]])))
+        5
+    """
+    if "num_nodes" in data:
+        return int(data.num_nodes or 0)
+    for key in ("x", "y"):
+        value = data.get(key)
+        if isinstance(value, Tensor) and value.dim():
+            return value.size(0)
+    edge_index = data.get("edge_index")
+    return int(edge_index.max()) + 1 if edge_index is not None and edge_index.numel() else 0
+
+
+def first_offenders(rows: Int64[Tensor, " wrong"], limit: int = 5) -> str:
+    """The first ids of a list of offenders and their count, for an error message.
+
+    Args:
+        rows: ids of the offenders.
+        limit: how many to name.
+
+    Returns:
+        A few words.
+
+    Example:
+        >>> first_offenders(torch.arange(7), limit=2)
+        '[0, 1]; 7 in all'
+    """
+    return f"{rows[:limit].tolist()}; {len(rows)} in all"
+
+
+def _check_features(x: Tensor) -> None:
     if x.dim() != 2 or not x.is_floating_point():
         raise TypeError(
             f"x must be a floating tensor [nodes, channels]: got {x.dtype} {list(x.shape)}."
@@ -69,19 +118,19 @@ def _check_features(x: Float[Tensor, "nodes channels"]) -> None:
     bad = (~x.isfinite()).any(dim=1).nonzero().view(-1)
     if len(bad):
         raise ValueError(
-            f"Features must be finite numbers: got NaN or infinity in rows {first_offenders(bad)} of "
-            f"{len(x)}. Mend them, or let graphattn.datasets.features.fill_missing(data, 'zero' | "
-            "'mean' | 'drop') do so."
+            "Features must be finite numbers: got NaN or infinity in rows "
+            f"{first_offenders(bad)} of {len(x)}. Mend them, or let "
+            "graphattn.datasets.features.fill_missing(data, 'zero' | 'mean' | 'drop') do so."
         )
 
 
 def _check_labels(y: Tensor, num_classes: int | None) -> None:
     if y.dim() != 1 or y.dtype != torch.int64:
         raise TypeError(f"y must be an int64 tensor [nodes]: got {y.dtype} {list(y.shape)}.")
-    top = num_classes if num_classes is not None else int(y.max()) + 1
+    top = num_classes if num_classes is not None else max([*y.unique().tolist(), -1]) + 1
     wrong = ((y < -1) | (y >= top)).nonzero().view(-1)
     if len(wrong):
-        values, counts = y.index_select(0, wrong).unique(return_counts=True)
+        values, counts = torch.unique(y.index_select(0, wrong), return_counts=True)
         seen = ", ".join(
             f"{v} ({c}x)" for v, c in zip(values[:5].tolist(), counts[:5].tolist(), strict=True)
         )

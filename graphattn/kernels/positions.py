@@ -8,12 +8,16 @@ from numba import get_num_threads, njit, prange
 
 from graphattn.kernels.launch import LAUNCH, read_only
 
+Rows = tuple[npt.NDArray[np.int64], npt.NDArray[Any]]
+"""rowptr and col of a graph."""
+
+Vectors = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
+"""Two dense vectors, now and next, and the ids at which they are not zero."""
+
 
 def return_probabilities(
-    rowptr: npt.NDArray[np.int64],
-    col: npt.NDArray[Any],
-    receiver_rowptr: npt.NDArray[np.int64],
-    receiver_col: npt.NDArray[Any],
+    rows: Rows,
+    receivers: Rows,
     num_steps: int,
     budget: int,
 ) -> npt.NDArray[np.float32]:
@@ -25,10 +29,8 @@ def return_probabilities(
     missing stays NaN, whatever the threads.
 
     Args:
-        rowptr: int64 ``[N + 1]``; row i lists the nodes a walk may go to from i.
-        col: integer ``[E]``.
-        receiver_rowptr: the same of the reversed graph.
-        receiver_col: the same of the reversed graph.
+        rows: rowptr and col; row i lists the nodes a walk may go to from i.
+        receivers: rowptr and col of the reversed graph.
         num_steps: number of columns.
         budget: edges that may be walked for one node.
 
@@ -36,59 +38,55 @@ def return_probabilities(
         ``[N, num_steps]``, NaN where the budget ended before.
 
     Example:
-        >>> rowptr, col = np.array([0, 1, 2]), np.array([1, 0], dtype=np.int32)  # 0 <-> 1
-        >>> return_probabilities(rowptr, col, rowptr, col, 2, 100).tolist()
+        >>> pair = (np.array([0, 1, 2]), np.array([1, 0], dtype=np.int32))  # 0 <-> 1
+        >>> return_probabilities(pair, pair, 2, 100).tolist()
         [[1.0, 0.0], [1.0, 0.0]]
     """
-    num_nodes = rowptr.size - 1
+    num_nodes = rows[0].size - 1
     out = np.full((num_nodes, num_steps), np.nan, np.float32)
     chunks = min(max(num_nodes, 1), get_num_threads())
-    graph = tuple(read_only(array) for array in (rowptr, col, receiver_rowptr, receiver_col))
+    there = (read_only(rows[0]), read_only(rows[1]))
+    back = (read_only(receivers[0]), read_only(receivers[1]))
     with LAUNCH:
-        _return_probabilities(*graph, budget, chunks, out)
+        _return_probabilities(there, back, budget, chunks, out)
     return out
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _return_probabilities(
-    rowptr: npt.NDArray[np.int64],
-    col: npt.NDArray[Any],
-    receiver_rowptr: npt.NDArray[np.int64],
-    receiver_col: npt.NDArray[Any],
+    rows: Rows,
+    receivers: Rows,
     budget: int,
     chunks: int,
     out: npt.NDArray[np.float32],
 ) -> None:
     num_nodes, num_steps = out.shape
     for chunk in prange(chunks):
-        # Two vectors, each with the room for its next state, and the ids where they are not zero.
-        ahead, back = np.zeros((2, num_nodes)), np.zeros((2, num_nodes))
-        ahead_ids, back_ids = np.empty((2, num_nodes), np.int64), np.empty((2, num_nodes), np.int64)
+        ahead = (np.zeros((2, num_nodes)), np.empty((2, num_nodes), np.int64))
+        back = (np.zeros((2, num_nodes)), np.empty((2, num_nodes), np.int64))
         for node in range(chunk, num_nodes, chunks):
-            ahead_ids[0, 0] = back_ids[0, 0] = node
-            ahead[0, node] = back[0, node] = 1.0
+            ahead[1][0, 0] = back[1][0, 0] = node
+            ahead[0][0, node] = back[0][0, node] = 1.0
             num_ahead, num_back, a, b, work = 1, 1, 0, 0, 0
             for step in range(1, num_steps + 2):
                 if step % 2:
-                    work += _count(rowptr, ahead_ids[a], num_ahead)
+                    work += _count(rows[0], ahead[1][a], num_ahead)
                 else:
-                    work += _count(receiver_rowptr, back_ids[b], num_back)
+                    work += _count(receivers[0], back[1][b], num_back)
                 if work > budget:
                     break
                 if step % 2:
-                    num_ahead = _go_ahead(rowptr, col, ahead, ahead_ids, a, num_ahead)
+                    num_ahead = _go_ahead(rows, ahead, a, num_ahead)
                     a = 1 - a
                 else:
-                    num_back = _go_back(
-                        receiver_rowptr, receiver_col, rowptr, back, back_ids, b, num_back
-                    )
+                    num_back = _go_back(receivers, rows[0], back, b, num_back)
                     b = 1 - b
                 if step > 1:
-                    out[node, step - 2] = _meet(ahead[a], back[b], back_ids[b], num_back)
+                    out[node, step - 2] = _meet(ahead[0][a], back[0][b], back[1][b], num_back)
             for i in range(num_ahead):
-                ahead[a, ahead_ids[a, i]] = 0.0
+                ahead[0][a, ahead[1][a, i]] = 0.0
             for i in range(num_back):
-                back[b, back_ids[b, i]] = 0.0
+                back[0][b, back[1][b, i]] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -113,15 +111,9 @@ def _meet(
 
 
 @njit(cache=True, nogil=True)
-def _go_ahead(
-    rowptr: npt.NDArray[np.int64],
-    col: npt.NDArray[Any],
-    mass: npt.NDArray[np.float64],
-    ids: npt.NDArray[np.int64],
-    now: int,
-    size: int,
-) -> int:
-    """Moves mass[now] one step along the rows into mass[1 - now]; returns the new number of ids."""
+def _go_ahead(rows: Rows, vectors: Vectors, now: int, size: int) -> int:
+    """Moves the vector one step along the rows, from now to next; returns its number of ids."""
+    (rowptr, col), (mass, ids) = rows, vectors
     count = 0
     for i in range(size):
         node = ids[now, i]
@@ -141,15 +133,14 @@ def _go_ahead(
 
 @njit(cache=True, nogil=True)
 def _go_back(
-    receiver_rowptr: npt.NDArray[np.int64],
-    receiver_col: npt.NDArray[Any],
+    receivers: Rows,
     rowptr: npt.NDArray[np.int64],
-    mass: npt.NDArray[np.float64],
-    ids: npt.NDArray[np.int64],
+    vectors: Vectors,
     now: int,
     size: int,
 ) -> int:
-    """Moves mass[now] one step against the walk, weighted by the choices of the node reached."""
+    """Moves the vector one step against the walk, weighted by the choices of the node reached."""
+    (receiver_rowptr, receiver_col), (mass, ids) = receivers, vectors
     count = 0
     for i in range(size):
         node = ids[now, i]

@@ -8,6 +8,8 @@ from numba import get_num_threads, njit, prange
 
 from graphattn.kernels.launch import LAUNCH, read_only
 
+_FEW = 32  # seeds a thread, below which fewer threads are used
+
 _Nodes = npt.NDArray[Any]
 _Longs = npt.NDArray[np.int64]
 _Words = npt.NDArray[np.uint64]
@@ -25,9 +27,8 @@ def draw_neighborhood(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int8]]:
     """Draws ``num_samples - 1`` nodes around each seed, uniformly without replacement.
 
-    Each seed's pool is enumerated exactly with a bitmap of the nodes, then Floyd's algorithm draws
-    positions of it. Random words are a hash of (seed, epoch, node, counter), so a draw depends on
-    nothing else. Memory a thread: ``num_hops * N`` bits and the pool.
+    Each pool is enumerated exactly with a bitmap, then Floyd's algorithm draws positions of it by
+    hashes of (seed, epoch, node, counter). Memory a thread: ``num_hops * N`` bits and the pool.
 
     Args:
         rowptr: int64 ``[N + 1]``, where the row of each node starts in ``col``.
@@ -35,14 +36,13 @@ def draw_neighborhood(
         seeds: int64 ``[B]``; may repeat.
         num_samples: Columns of the result, the seed included.
         num_hops: Steps from the seed, 1 to 127.
-        pool_is_list: The pool is the nodes reachable in exactly 1, exactly 2, ... steps, one list
-            after the other; otherwise each node of the ball once. Never the seed.
+        pool_is_list: Whether ``pool="list"`` or ``"set"`` of ``sample_neighborhood``.
         seed: Any integer; its lowest 64 bits count.
         epoch: Any integer; its lowest 64 bits count.
 
     Returns:
-        ids ``[B, K]``, column 0 the seed; mask ``[B, K]``, false where a short pool left a column
-        empty (its id is the seed's); hop ``[B, K]``, distance from the seed.
+        ids ``[B, K]``, column 0 the seed, and the seed's where a short pool left a column empty;
+        mask ``[B, K]``, false there; hop ``[B, K]``, distance from the seed.
 
     Raises:
         ValueError: A seed is no node, or a size is out of its range.
@@ -69,18 +69,13 @@ def draw_neighborhood(
     mask[:, 0] = True
     hop = np.zeros(ids.shape, np.int8)
     key = np.array([seed & 0xFFFFFFFFFFFFFFFF, epoch & 0xFFFFFFFFFFFFFFFF], np.uint64)
-    with LAUNCH:
-        _draw_all(
-            read_only(rowptr),
-            read_only(col),
-            num_hops,
-            pool_is_list,
-            key,
-            ids,
-            mask,
-            hop,
-            min(max(seeds.size, 1), get_num_threads()),
-        )
+    arrays = (read_only(rowptr), read_only(col), num_hops, pool_is_list, key, ids, mask, hop)
+    num_chunks = min(get_num_threads(), seeds.size // _FEW)
+    if num_chunks < 2:  # waking threads would cost more than it saves
+        _draw_rows(*arrays, 0, 1)
+    else:
+        with LAUNCH:
+            _draw_all(*arrays, num_chunks)
     return ids, mask, hop
 
 
@@ -96,21 +91,37 @@ def _draw_all(
     hop: npt.NDArray[np.int8],
     num_chunks: int,
 ) -> None:
-    """Gives each thread every ``num_chunks``-th seed, so that hubs spread, and its own scratch."""
-    words = (num_hops * (rowptr.size - 1) + 64) // 64
+    """Gives each thread every ``num_chunks``-th seed, so that hubs spread."""
     for chunk in prange(num_chunks):
-        bits = np.zeros(words, np.uint64)
-        pool = np.empty(1024, col.dtype)
-        bounds = np.empty(num_hops + 2, np.int64)
-        sizes = np.empty(num_hops + 1, np.int64)
-        picks = np.empty(ids.shape[1] - 1, np.int64)
-        for row in range(chunk, ids.shape[0], num_chunks):
-            node = ids[row, 0]
-            pool = _enumerate(rowptr, col, node, pool_is_list, bits, pool, bounds, sizes)
-            count = _pick(sizes[1:].sum(), picks, bits, _stream(key, node))
-            _emit(pool, bounds, sizes, picks[:count], ids[row], mask[row], hop[row])
-            if pool_is_list and num_hops > 1:
-                _shorten(pool, bounds, bits, ids[row], hop[row], count)
+        _draw_rows(rowptr, col, num_hops, pool_is_list, key, ids, mask, hop, chunk, num_chunks)
+
+
+@njit(cache=True, nogil=True)
+def _draw_rows(
+    rowptr: _Longs,
+    col: _Nodes,
+    num_hops: int,
+    pool_is_list: bool,
+    key: _Words,
+    ids: _Longs,
+    mask: npt.NDArray[np.bool_],
+    hop: npt.NDArray[np.int8],
+    first: int,
+    step: int,
+) -> None:
+    """Draws for every ``step``-th seed, with scratch of its own."""
+    bits = np.zeros((num_hops * (rowptr.size - 1) + 64) // 64, np.uint64)
+    pool = np.empty(1024, col.dtype)
+    bounds = np.empty(num_hops + 2, np.int64)
+    sizes = np.empty(num_hops + 1, np.int64)
+    picks = np.empty(ids.shape[1] - 1, np.int64)
+    for row in range(first, ids.shape[0], step):
+        node = ids[row, 0]
+        pool = _enumerate(rowptr, col, node, pool_is_list, bits, pool, bounds, sizes)
+        count = _pick(sizes[1:].sum(), picks, bits, _stream(key, node))
+        _emit(pool, bounds, sizes, picks[:count], ids[row], mask[row], hop[row])
+        if pool_is_list and num_hops > 1:
+            _shorten(pool, bounds, bits, ids[row], hop[row], count)
 
 
 @njit(cache=True, nogil=True)
@@ -126,8 +137,8 @@ def _enumerate(
 ) -> _Nodes:
     """Writes hop after hop of the pool; ``bits`` is clean before and after.
 
-    Hop i is ``pool[bounds[i] : bounds[i + 1]]``. In a list, hops may hold the seed, which the next
-    hop is expanded from too; it then stands last and ``sizes[i]`` leaves it out.
+    Hop i is ``pool[bounds[i] : bounds[i + 1]]``. In a list it may hold the seed, for the next hop
+    to start from too: last, and left out of ``sizes[i]``.
     """
     pool[0] = node
     bounds[0], bounds[1], sizes[0] = 0, 1, 1

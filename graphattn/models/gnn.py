@@ -78,7 +78,7 @@ class GNN(nn.Module):
         self.input_dropout = input_dropout
         self.wants_edge_index = conv == "gat"
         self.normalize = GCNNormalization()
-        self.net: nn.Module
+        self.net: Any
         if residual:
             sizes = (in_channels, hidden_channels, out_channels)
             convs = [_convolution(conv, hidden_channels, heads) for _ in range(num_layers)]

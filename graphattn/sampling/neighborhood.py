@@ -103,6 +103,4 @@ def _draw(
     ids, mask, hop = draw_neighborhood(
         graph.rowptr, graph.col, seeds.cpu().numpy(), num_samples, *options
     )
-    return Neighborhood(
-        torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(hop).long()
-    )
+    return Neighborhood(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(hop).long())

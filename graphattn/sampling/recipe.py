@@ -112,7 +112,7 @@ class Recipe:
 
 def check_inputs(
     graph: CSRGraph, x: Tensor, pe: Tensor | None, recipe: Recipe
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+) -> dict[str, npt.NDArray[np.float32]]:
     """Checks what a store is made from.
 
     Args:
@@ -122,7 +122,7 @@ def check_inputs(
         recipe: The options.
 
     Returns:
-        Features and positions as float32 arrays.
+        Features ``"x"`` and, if there are any, positions ``"pe"``, as float32 arrays.
 
     Raises:
         ValueError: Rows do not match the nodes, or a number is not finite (the first five rows are
@@ -131,11 +131,11 @@ def check_inputs(
     Example:
         >>> import torch
         >>> graph = CSRGraph.from_edge_index(np.array([[0], [1]]))
-        >>> check_inputs(graph, torch.zeros(2, 3), None, Recipe())[0].shape
+        >>> check_inputs(graph, torch.zeros(2, 3), None, Recipe())["x"].shape
         (2, 3)
     """
     check_propagation(graph, tuple(x.shape), recipe.num_hops, recipe.norm)
-    arrays = []
+    arrays = {}
     for name, tensor in (("x", x), ("pe", pe)):
         if tensor is None:
             continue
@@ -151,5 +151,5 @@ def check_inputs(
                 f"{name} must be finite: got NaN or infinity in {bad.size} rows, first "
                 f"{bad[:5].tolist()}; replace or drop them."
             )
-        arrays.append(array)
-    return arrays[0], arrays[1] if pe is not None else None
+        arrays[name] = array
+    return arrays

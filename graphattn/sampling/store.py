@@ -1,5 +1,6 @@
 """Everything that batches are made of: the graph, its hop features and positions."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import Norm
+from graphattn.sampling.folder import FolderBuilder
+from graphattn.sampling.manifest import check_shards, read_manifest, shard_names
 from graphattn.sampling.recipe import Direction, Recipe, check_inputs
 from graphattn.sampling.table import Table
 
@@ -32,9 +35,7 @@ class TokenStore:
         torch.Size([1, 3, 2])
     """
 
-    def __init__(
-        self, graph: CSRGraph, tables: dict[str, Table], manifest: dict[str, Any]
-    ) -> None:
+    def __init__(self, graph: CSRGraph, tables: dict[str, Table], manifest: dict[str, Any]) -> None:
         self.graph = graph
         self.manifest = manifest
         self._tables = tables
@@ -74,22 +75,114 @@ class TokenStore:
             torch.Size([2, 5, 1])
         """
         recipe = Recipe(num_hops, num_own_hops, norm, direction)
-        x_array, pe_array = check_inputs(graph, x, pe, recipe)
-        hops = {"x": x_array}
-        for name, hop in recipe.compute(graph, x_array, hops):
+        inputs = check_inputs(graph, x, pe, recipe)
+        hops = {"x": inputs["x"]}
+        for name, hop in recipe.compute(graph, inputs["x"], hops):
             hops[name] = hop
         arrays = {
             name: np.stack([hops[hop] for hop in names], axis=1)
             for name, names in zip(("features", "own"), recipe.hop_names(), strict=True)
             if names
         }
-        if pe_array is not None:
-            arrays["pe"] = pe_array
+        if "pe" in inputs:
+            arrays["pe"] = inputs["pe"]
         manifest = {
             "parameters": recipe.as_dict(),
-            "inputs": {"graph": graph.digest(), "x": digest_arrays(x_array)},
+            "inputs": {"graph": graph.digest()}
+            | {name: digest_arrays(array) for name, array in sorted(inputs.items())},
         }
         tables = {name: Table([torch.from_numpy(array)]) for name, array in arrays.items()}
+        return cls(graph, tables, manifest)
+
+    @classmethod
+    def build(
+        cls,
+        path: Path | str,
+        graph: CSRGraph,
+        x: Float[Tensor, "nodes channels"],
+        *,
+        num_hops: int = 2,
+        num_own_hops: int = 0,
+        norm: Norm = "sym",
+        direction: Direction = "in",
+        pe: Float[Tensor, "nodes pe_channels"] | None = None,
+        shard_rows: int = 65536,
+        progress: bool = True,
+    ) -> "TokenStore":
+        """Makes a folder hold a store, and opens it.
+
+        A folder that holds it already is opened; one made from other inputs or options is built
+        anew; a damaged shard alone is rebuilt; after a crash, finished files are kept. Of several
+        processes, one builds and the others wait. The result has the same bits whatever happened.
+
+        Args:
+            path: The folder, new or empty or a store. ``<path>.building`` and ``<path>.lock`` are
+                used beside it.
+            graph: As for :meth:`in_memory`, like the arguments up to ``pe``.
+            x: Features.
+            num_hops: Hops of context that each token carries.
+            num_own_hops: Hops of context that each seed has of its own.
+            norm: Normalisation.
+            direction: Where context comes from.
+            pe: Positions.
+            shard_rows: Nodes a file.
+            progress: Show a bar, if there is a terminal.
+
+        Returns:
+            The store, memory-mapped.
+
+        Raises:
+            ValueError: As for :meth:`in_memory`, or the folder holds something else.
+            OSError: The disk is full or cannot be written; an older store is intact.
+
+        Example:
+            >>> import tempfile
+            >>> graph = CSRGraph.from_edge_index(torch.tensor([[0], [1]]))
+            >>> folder = tempfile.mkdtemp()
+            >>> TokenStore.build(folder, graph, torch.ones(2, 1)).features.shape
+            torch.Size([2, 3, 1])
+        """
+        recipe = Recipe(num_hops, num_own_hops, norm, direction)
+        inputs = check_inputs(graph, x, pe, recipe)
+        FolderBuilder(Path(path), graph, inputs, recipe, shard_rows).build(progress=progress)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path | str, *, verify: bool = False) -> "TokenStore":
+        """Opens a folder that :meth:`build` made.
+
+        Args:
+            path: The folder.
+            verify: Read every shard and compare its hash; otherwise only the graph's, and the
+                type, shape and length of each file, are checked.
+
+        Returns:
+            The store, memory-mapped.
+
+        Raises:
+            ValueError: There is no store, or a file of it is missing or damaged; the message names
+                it.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        graph = CSRGraph.load(path / "graph")
+        rows = manifest["shapes"]["features"][0]
+        if rows != graph.num_nodes or graph.digest() != manifest["inputs"].get("graph"):
+            raise ValueError(
+                f"{path / 'graph'} is not the graph that the store was made from; "
+                "build the store again."
+            )
+        if verify:
+            check_shards(path, manifest)
+        names = shard_names(manifest)
+        tables = {
+            table: Table.open(
+                [path / name for name in names if name.startswith(f"{table}-")],
+                tuple(shape),
+                manifest["parameters"]["shard_rows"],
+            )
+            for table, shape in manifest["shapes"].items()
+        }
         return cls(graph, tables, manifest)
 
     @property
@@ -137,9 +230,7 @@ class TokenStore:
         """The positions of all nodes, or none."""
         return self._tables["pe"].whole() if "pe" in self._tables else None
 
-    def gather(
-        self, nodes: Int64[Tensor, " rows"]
-    ) -> Float32[Tensor, "rows contexts channels"]:
+    def gather(self, nodes: Int64[Tensor, " rows"]) -> Float32[Tensor, "rows contexts channels"]:
         """Copies the features of some nodes and their hops; fastest when sorted.
 
         Args:

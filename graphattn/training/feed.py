@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def classes(
-    y: Int[Tensor, "nodes ..."], out_channels: int | None = None
+    y: Shaped[Tensor, "nodes ..."], out_channels: int | None = None
 ) -> tuple[Int[Tensor, " nodes"], int]:
     """Return labels as integers on the CPU, and how many classes there are.
 

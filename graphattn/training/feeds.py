@@ -4,11 +4,12 @@ Each yields batches, turns one into logits and labels, and predicts for any node
 model's.
 """
 
+import warnings
 from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -137,7 +138,7 @@ class TokenFeed:
     def __init__(
         self,
         store: TokenStore,
-        y: Int[Tensor, "nodes ..."],
+        y: Shaped[Tensor, "nodes ..."],
         train_nodes: Int[Tensor, " train"],
         *,
         options: TokenOptions = TokenOptions(),  # noqa: B008 - frozen
@@ -161,7 +162,7 @@ class TokenFeed:
     def train_batches(self, epoch: int) -> Generator[TokenBatch, None, None]:
         """Yield the training seeds in the epoch's order, with the epoch's tokens."""
         self._loader.set_epoch(epoch)
-        yield from self._loader
+        yield from _steadily(self._loader)
 
     def forward(self, model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         """Return the logits of a batch's seeds and their labels."""
@@ -181,7 +182,8 @@ class TokenFeed:
         if not len(nodes):
             return torch.empty(0, self.out_channels)
         with evaluating(model):
-            logits = [self._logits(model, b).float().cpu() for b in self._load(nodes, train=False)]
+            batches = _steadily(self._load(nodes, train=False))
+            logits = [self._logits(model, batch).float().cpu() for batch in batches]
         return torch.cat(logits)
 
     def labels(self, nodes: Int[Tensor, " nodes"]) -> Int[Tensor, " nodes"]:
@@ -240,11 +242,24 @@ class TokenFeed:
         )
 
 
+def _steadily(loader: TokenLoader) -> Generator[TokenBatch, None, None]:
+    """Yield batches, with torch's thread count as it was: a sampler's OpenMP kernel resets it.
+
+    Results depend on that count in their last bits, and it must not depend on `num_workers`.
+    """
+    threads = torch.get_num_threads()
+    for batch in loader:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        yield batch
+
+
 def _sparse(graph: CSRGraph) -> Tensor:
-    values = torch.ones(graph.num_edges)
-    return torch.sparse_csr_tensor(
-        torch.from_numpy(graph.rowptr).long(),
-        torch.from_numpy(graph.col).long(),
-        values,
-        size=(graph.num_nodes, graph.num_nodes),
-    )
+    size = (graph.num_nodes, graph.num_nodes)
+    rowptr = torch.tensor(graph.rowptr, dtype=torch.int64)
+    col = torch.tensor(graph.col, dtype=torch.int64)
+    # A CSRGraph is validated already, and that the layout is in beta is no news to the user.
+    unchecked = torch.sparse.check_sparse_tensor_invariants(False)  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings(), unchecked:
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(rowptr, col, torch.ones(graph.num_edges), size=size)

@@ -187,7 +187,7 @@ class Loop:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weights = self._weights(logits) if options.class_weights else None
         loss = F.cross_entropy(logits, y, weight=weights, label_smoothing=options.label_smoothing)
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             self._refuse("loss", batch, lr)
         self._optimizer.zero_grad(set_to_none=True)

@@ -109,7 +109,7 @@ def metric_by_name(name: str) -> Metric:
         return METRICS[name]
     if name.startswith("ogbn-"):
         return ogb_metric(name)
-    near = get_close_matches(name, METRICS, n=1)
+    near = get_close_matches(name, METRICS, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     known = ", ".join(METRICS)
     raise ValueError(f"metric must be one of {known} or an ogbn- dataset: got {name!r}.{hint}")

@@ -1,4 +1,4 @@
-"""Propagation against dense matrices: directed graphs, isolated nodes, self-loops; gradients too."""
+"""Propagation against dense matrices: directed graphs, isolated nodes, loops; gradients too."""
 
 import numpy as np
 import oracles

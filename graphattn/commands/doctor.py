@@ -1,21 +1,23 @@
-"""What is installed and which optional paths are live, with what to type to mend the rest."""
+"""`graphattn doctor`: what is installed and live, with what to type to mend the rest."""
 
+import argparse
 import importlib
 import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import graphattn
+from graphattn import __version__
 
 _NEEDED = (
-    "torch torch-geometric numpy scipy numba networkx scikit-learn ogb safetensors jaxtyping "
-    "jsonargparse PyYAML xxhash filelock tqdm"
-).split()
+    *("torch", "torch-geometric", "numpy", "scipy", "numba", "networkx", "scikit-learn", "ogb"),
+    *("safetensors", "jaxtyping", "jsonargparse", "PyYAML", "xxhash", "filelock", "tqdm"),
+)
 # Extra by extra: the package, and what it is good for.
 _EXTRAS = {
     "plot": ("matplotlib", "report.html"),
@@ -43,6 +45,16 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
+def main(argv: Sequence[str]) -> int:
+    """Run `graphattn doctor`."""
+    argparse.ArgumentParser(
+        prog="graphattn doctor", description="Say what is installed and what is live."
+    ).parse_args(list(argv))
+    findings = examine()
+    print(report(findings))
+    return 3 if any(finding.state == "broken" for finding in findings) else 0
+
+
 def examine() -> list[Finding]:
     """Look at the installation; nothing is changed and nothing downloaded.
 
@@ -55,7 +67,7 @@ def examine() -> list[Finding]:
     """
     return [
         Finding("ok", "python", f"{platform.python_version()} at {sys.executable}"),
-        Finding("ok", "graphattn", graphattn.__version__),
+        Finding("ok", "graphattn", __version__),
         *(_needed(name) for name in _NEEDED),
         _device(),
         _kernel_cache(),
@@ -108,7 +120,9 @@ def _device() -> Finding:
     try:
         torch = importlib.import_module("torch")
     except (ImportError, OSError) as error:
-        return Finding("broken", "device", f"torch cannot be imported: {error}", "pip install torch")
+        return Finding(
+            "broken", "device", f"torch cannot be imported: {error}", "pip install torch"
+        )
     threads = f"{torch.get_num_threads()} CPU threads"
     if torch.cuda.is_available():
         return Finding("ok", "device", f"{torch.cuda.get_device_name()}, {threads}")
@@ -117,7 +131,7 @@ def _device() -> Finding:
 
 def _kernel_cache() -> Finding:
     named = os.environ.get("NUMBA_CACHE_DIR")
-    beside = Path(graphattn.__file__).parent / "kernels" / "__pycache__"
+    beside = Path(__file__).parents[1] / "kernels" / "__pycache__"
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
     for folder in [Path(named)] if named else [beside, user]:
         nearest = next((p for p in [folder, *folder.parents] if p.exists()), folder)
@@ -131,7 +145,9 @@ def _data() -> Finding:
     root = os.environ.get("GRAPHATTN_DATA")
     if not root:
         detail = "not set: only built-in data sets and files by path"
-        return Finding("off", "GRAPHATTN_DATA", detail, "export GRAPHATTN_DATA=/folder/of/npz/files")
+        return Finding(
+            "off", "GRAPHATTN_DATA", detail, "export GRAPHATTN_DATA=/folder/of/npz/files"
+        )
     if not Path(root).is_dir():
         detail = f"{root} is no folder"
         mend = "export GRAPHATTN_DATA=/folder/of/npz/files"

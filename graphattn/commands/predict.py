@@ -1,0 +1,30 @@
+"""`graphattn predict`: classes and probabilities of nodes, from a run folder alone."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from graphattn.prediction import load_run, write_predictions
+
+NODES = "train, val, test, all, or a file of ids (.npy, or text with one a line)"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `graphattn predict`: classes and probabilities of nodes, from a run folder alone."""
+    parser = argparse.ArgumentParser(
+        prog="graphattn predict", description="Predict with the best weights of a run."
+    )
+    parser.add_argument("run", type=Path, help="run folder, or one of its split-seed folders")
+    parser.add_argument("--nodes", default="test", help=f"{NODES} [test]")
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help=".csv or .npy")
+    parser.add_argument("--split", type=int, help="which split of the run [the first]")
+    parser.add_argument("--seed", type=int, help="which seed of the run [the first]")
+    parser.add_argument("--root", help="folder of the data sets, if it is not where it was")
+    args = parser.parse_args(list(argv))
+    if args.out.suffix not in (".csv", ".npy"):
+        raise ValueError(f"out must end in .csv or .npy: got {args.out}.")
+    trained = load_run(args.run, split=args.split, seed=args.seed, root=args.root)
+    nodes = trained.nodes(args.nodes)
+    write_predictions(trained, nodes, args.out)
+    print(f"{len(nodes):,} nodes, {trained.task.num_classes} classes: {args.out}")
+    return 0

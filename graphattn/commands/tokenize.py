@@ -1,0 +1,31 @@
+"""`graphattn tokenize`: build once the folder that token models draw from."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from graphattn.building import build_store
+from graphattn.config import RunConfig
+from graphattn.parsing import parse, tokenize_parser, without_sections
+from graphattn.task import load_task
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `graphattn tokenize`: build the folder that token models draw from."""
+    parsed = parse(tokenize_parser(), without_sections(argv, ("data", "tokens")))
+    out = parsed.pop("out", None)
+    config = RunConfig.from_mapping(parsed)
+    folder = Path(out or config.store.store or f"stores/{config.folder.name.rpartition('-')[0]}")
+    config = replace(config, store=replace(config.store, store=str(folder)))
+    task = load_task(config.data)
+    started = time.perf_counter()
+    store = build_store(config, task)
+    seconds = time.perf_counter() - started
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(
+        f"{folder}: {store.num_nodes:,} nodes, {store.num_contexts} contexts of "
+        f"{store.in_channels} channels, {store.num_own_hops} own hops, "
+        f"{store.pe_channels} position channels; {size / 1e6:,.1f} MB, {seconds:.1f} s"
+    )
+    return 0

@@ -1,0 +1,34 @@
+"""`graphattn train`: train, write the run folder, print the table."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from graphattn.experiment import run_experiment
+from graphattn.parsing import parse_run
+from graphattn.results import table
+from graphattn.training.report import write_report
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `graphattn train`: train, write the run folder, print the table."""
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    flags.add_argument("--resume", action="store_true")
+    flags.add_argument("--overwrite", action="store_true")
+    flags.add_argument("--html", type=Path)
+    own, rest = flags.parse_known_args(list(argv))
+    config = parse_run(rest)
+    if own.resume and own.overwrite:
+        raise ValueError("--resume goes on with a run and --overwrite removes it: give one.")
+    if own.resume and not (config.folder / "config.yaml").exists():
+        raise ValueError(f"--resume needs a run to go on with: there is none in {config.folder}.")
+    result = run_experiment(config, overwrite=own.overwrite)
+    runs = len(result.fits)
+    spread = f": mean ± unbiased standard deviation over {runs} runs" if runs > 1 else ""
+    print(f"{table([result])}\n\nmetric: {result.metric}{spread}\nrun folder: {config.folder}")
+    if own.html is not None:
+        command = " ".join(["graphattn train", *argv])
+        title = f"{config.model} on {config.data.name}"
+        summary = result.summary(command=command)
+        print(f"report: {write_report(own.html, [summary], title=title, command=command)}")
+    return 0

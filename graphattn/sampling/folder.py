@@ -1,0 +1,224 @@
+"""A token store on disk: how its folder is built, resumed after a crash, repaired and opened."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from graphattn.files import (
+    check_space,
+    digest_arrays,
+    read_array,
+    read_json,
+    sync_folder,
+    write_array,
+    write_json,
+)
+from graphattn.graph import CSRGraph
+from graphattn.sampling.manifest import FORMAT, is_sound, read_manifest, shard_names
+from graphattn.sampling.recipe import Recipe
+
+_LOG = logging.getLogger(__name__)
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class FolderBuilder:
+    """Builds one store folder; every finished file survives a kill, and is checked before reuse.
+
+    Work goes on in ``<path>.building``, with a journal of the finished files and their hashes; the
+    finished folder is then renamed to ``<path>``. ``<path>.lock`` lets one process build while
+    others wait.
+
+    Args:
+        path: The store's folder.
+        graph: The graph.
+        inputs: ``"x"`` and perhaps ``"pe"``, float32, one row a node.
+        recipe: The options.
+        shard_rows: Rows of a shard.
+
+    Raises:
+        ValueError: ``shard_rows`` is below 1.
+
+    Example:
+        >>> import tempfile
+        >>> graph = CSRGraph.from_edge_index(np.array([[0], [1]]))
+        >>> path = Path(tempfile.mkdtemp()) / "store"
+        >>> FolderBuilder(path, graph, {"x": np.ones((2, 1), "f4")}, Recipe(), 4).build()
+        >>> read_manifest(path)["shapes"]["features"]
+        [2, 3, 1]
+    """
+
+    def __init__(
+        self, path: Path, graph: CSRGraph, inputs: Arrays, recipe: Recipe, shard_rows: int
+    ) -> None:
+        if shard_rows < 1:
+            raise ValueError(f"shard_rows must be at least 1: got shard_rows={shard_rows}.")
+        self._path, self._graph, self._inputs, self._recipe = path, graph, inputs, recipe
+        self._work = path.with_name(f"{path.name}.building")
+        self._wanted: dict[str, Any] = {
+            "format": FORMAT,
+            "parameters": recipe.as_dict() | {"shard_rows": shard_rows},
+            "inputs": {"graph": graph.digest()}
+            | {name: digest_arrays(array) for name, array in sorted(inputs.items())},
+            "shapes": _shapes(recipe, inputs),
+        }
+        self._files: dict[str, str] = {}  # finished files, and their hashes
+
+    def build(self, *, progress: bool = False) -> None:
+        """Makes the folder hold what is wanted: does nothing, repairs, resumes or builds.
+
+        Args:
+            progress: Show a bar, if there is a terminal.
+
+        Raises:
+            ValueError: The folder holds something else than a token store.
+            OSError: The disk is full or cannot be written; an older store is intact.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._path.with_name(f"{self._path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _LOG.info("another process builds %s: waiting for it", self._path)
+            lock.acquire()
+        try:
+            if not self._is_current():
+                self._resume()
+                self._fill(progress)
+                self._publish()
+        finally:
+            lock.release()
+
+    def _is_current(self) -> bool:
+        """Whether the folder holds all that is wanted; a damaged one is taken apart for repair."""
+        if not self._path.exists() or (self._path.is_dir() and not any(self._path.iterdir())):
+            return False
+        if not (self._path / "manifest.json").is_file():
+            raise ValueError(
+                f"{self._path} exists and is no token store: choose an empty or new folder."
+            )
+        try:
+            manifest = read_manifest(self._path)
+        except ValueError as error:
+            _LOG.warning("%s Building it anew.", error)
+            return False
+        if self._wanted != {name: manifest[name] for name in self._wanted}:
+            _LOG.info("%s was made from other inputs or options: it is built anew", self._path)
+            return False
+        names = shard_names(manifest)
+        damaged = [name for name in names if not is_sound(self._path, manifest, name)]
+        try:
+            sound = CSRGraph.load(self._path / "graph").digest() == self._wanted["inputs"]["graph"]
+        except ValueError:
+            sound = False
+        damaged += [] if sound else ["graph"]
+        if damaged:
+            _LOG.warning("%s: damaged, rebuilt: %s", self._path, ", ".join(damaged))
+            shutil.rmtree(self._work, ignore_errors=True)
+            self._path.rename(self._work)
+        return not damaged
+
+    def _resume(self) -> None:
+        """Finds what an earlier attempt has finished; drops what is damaged or of other inputs."""
+        journal: dict[str, Any] = {}
+        for name in ("journal.json", "manifest.json"):
+            try:
+                journal = journal or read_json(self._work / name)
+            except ValueError:
+                continue
+        if any(journal.get(name) != value for name, value in self._wanted.items()):
+            shutil.rmtree(self._work, ignore_errors=True)
+            journal = {}
+        (self._work / "hops").mkdir(parents=True, exist_ok=True)
+        mine = set(shard_names(self._wanted)) | {f"hops/{name}.npy" for name in self._hop_names()}
+        self._files = {
+            name: journal["files"][name]
+            for name in journal.get("files", {})
+            if name in mine and is_sound(self._work, journal, name)
+        }
+        self._record()
+
+    def _fill(self, progress: bool) -> None:
+        """Writes the hops and shards that are missing, then the graph and the manifest."""
+        missing = [name for name in shard_names(self._wanted) if name not in self._files]
+        needs_hops = any(not name.startswith("pe-") for name in missing)
+        hops = [name for name in self._hop_names() if needs_hops]
+        check_space(self._work, self._bytes_missing(missing, hops))
+        with tqdm(
+            total=len(hops) + len(missing), desc="token store", disable=None if progress else True
+        ) as bar:
+            known = {"x": self._inputs["x"]}
+            for name in hops:
+                if f"hops/{name}.npy" in self._files:
+                    known[name] = read_array(self._work / f"hops/{name}.npy", mmap=True)
+            bar.update(len(known) - 1)
+            if needs_hops:
+                for name, hop in self._recipe.compute(self._graph, self._inputs["x"], known):
+                    self._write(f"hops/{name}.npy", hop)
+                    known[name] = read_array(self._work / f"hops/{name}.npy", mmap=True)
+                    bar.update()
+            for name in missing:
+                self._write(name, self._shard(name, known))
+                bar.update()
+        self._graph.save(self._work / "graph")
+        shutil.rmtree(self._work / "hops")
+        self._files = {name: self._files[name] for name in shard_names(self._wanted)}
+        write_json(self._work / "manifest.json", self._wanted | {"files": self._files})
+        (self._work / "journal.json").unlink()
+
+    def _publish(self) -> None:
+        """Puts the finished folder in its place; the older one goes only after that."""
+        old = self._path.with_name(f"{self._path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self._path.exists():
+            self._path.rename(old)
+        self._work.rename(self._path)
+        sync_folder(self._path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _shard(self, name: str, hops: Arrays) -> npt.NDArray[Any]:
+        table, number = name.removesuffix(".npy").split("-")
+        rows = int(self._wanted["parameters"]["shard_rows"])
+        part = slice(int(number) * rows, (int(number) + 1) * rows)
+        if table == "pe":
+            return self._inputs["pe"][part]
+        features, own = self._recipe.hop_names()
+        names = features if table == "features" else own
+        return np.stack([hops[hop][part] for hop in names], axis=1)
+
+    def _write(self, name: str, array: npt.NDArray[Any]) -> None:
+        write_array(self._work / name, array)
+        self._files[name] = digest_arrays(array)
+        self._record()
+
+    def _record(self) -> None:
+        write_json(self._work / "journal.json", self._wanted | {"files": self._files})
+
+    def _hop_names(self) -> list[str]:
+        features, own = self._recipe.hop_names()
+        return sorted(set(features + own) - {"x"})
+
+    def _bytes_missing(self, missing: list[str], hops: list[str]) -> int:
+        shapes, shard_rows = self._wanted["shapes"], self._wanted["parameters"]["shard_rows"]
+        size = self._graph.rowptr.nbytes + self._graph.col.nbytes
+        for name in missing:
+            shape = shapes[name.split("-")[0]]
+            size += 4 * min(shard_rows, shape[0]) * int(np.prod(shape[1:]))
+        new = [hop for hop in hops if f"hops/{hop}.npy" not in self._files]
+        return int(size + len(new) * self._inputs["x"].nbytes)
+
+
+def _shapes(recipe: Recipe, inputs: Arrays) -> dict[str, list[int]]:
+    rows, channels = inputs["x"].shape
+    shapes = {"features": [rows, recipe.num_contexts, channels]}
+    if recipe.num_own_hops:
+        shapes["own"] = [rows, 1 + recipe.num_own_hops, channels]
+    if "pe" in inputs:
+        shapes["pe"] = list(inputs["pe"].shape)
+    return shapes

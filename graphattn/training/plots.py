@@ -1,0 +1,194 @@
+"""The drawings of a report, as SVG that takes its ink from the page around it.
+
+Models differ by colour (Okabe and Ito's, told apart by colour-blind readers) and by dash; shares by
+brightness alone.
+"""
+
+import html
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from graphattn.training.summary import FitRecord, RunSummary
+
+try:
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+except ImportError as error:
+    raise ImportError(
+        "a report needs matplotlib, which is not installed: pip install 'graphattn[plot]'"
+    ) from error
+
+_INK = "#010203"  # Drawn with this, then replaced by the page's own colour.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+_MOST_NUMBERED = 16  # classes of which a confusion matrix shows the counts
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "path.simplify_threshold": 0.5,
+}
+
+
+def metric_plot(runs: Sequence[RunSummary], metric: str) -> str:
+    """Draw the validation metric of every model by epoch.
+
+    Args:
+        runs: The models.
+        metric: Its name, for the axis.
+
+    Returns:
+        A `<figure>`.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        for number, run in enumerate(runs):
+            _curve(axes, run.fits, "val", number, run.name)
+            for fit in run.fits:
+                if math.isfinite(fit.val):
+                    axes.plot(fit.best_epoch + 1, fit.val, "o", ms=4, color=_colour(number))
+        _label(axes, "epoch", f"validation {metric}")
+        figure.legend(loc="outside right upper", handlelength=3)
+        several = any(len(run.fits) > 1 for run in runs)
+        text = "Dots mark the epoch whose weights were kept."
+        if several:
+            text += " Thin lines are single runs, thick ones their mean."
+        return _svg(figure, f"Validation {metric} of each model by epoch", text)
+
+
+def loss_plot(run: RunSummary) -> str:
+    """Draw a model's loss by epoch, on the training and on the validation nodes.
+
+    Args:
+        run: The model.
+
+    Returns:
+        A `<figure>`.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        _curve(axes, run.fits, "loss", 0, "training (with dropout)")
+        _curve(axes, run.fits, "val_loss", 1, "validation")
+        _label(axes, "epoch", "cross-entropy")
+        axes.set_ylim(bottom=0)
+        if axes.lines:
+            axes.legend(handlelength=3)
+        text = "Loss by epoch; the training loss is the mean over the epoch's steps."
+        return _svg(figure, f"Loss of {run.name} by epoch", text)
+
+
+def confusion_plot(run: RunSummary, class_names: Sequence[str] | None = None) -> str:
+    """Draw which classes a model takes for which, on the test nodes of all its runs together.
+
+    Args:
+        run: The model.
+        class_names: Names of the classes; by default their numbers.
+
+    Returns:
+        A `<figure>`, or a sentence where there are no test nodes.
+    """
+    counts = _added([fit.confusion for fit in run.fits])
+    if not any(map(sum, counts)):
+        return "<p class='note'>No labelled test nodes: no confusion matrix.</p>"
+    classes = len(counts)
+    names = list(class_names or [])
+    names = [names[i] if i < len(names) else str(i) for i in range(classes)]
+    shares = [[c / max(sum(row), 1) for c in row] for row in counts]
+    with mpl.rc_context({**_STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
+        figure = Figure(figsize=(4.6, 4.0), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        if classes <= _MOST_NUMBERED:
+            _write_counts(axes, counts, shares)
+        shown = range(0, classes, max(1, math.ceil(classes / _MOST_NUMBERED)))
+        long = any(len(name) > 3 for name in names)
+        axes.set_xticks(list(shown), [names[i] for i in shown], rotation=90 if long else 0)
+        axes.set_yticks(list(shown), [names[i] for i in shown])
+        axes.tick_params(length=0)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+        text = "Test nodes by true and predicted class"
+        text += "." if len(run.fits) == 1 else f", all {len(run.fits)} runs together."
+        bar = figure.colorbar(image, ax=axes, shrink=0.7, format="{x:.0%}")
+        bar.set_label("share of the true class")
+        bar.outline.set_visible(False)
+        return _svg(figure, f"Confusion matrix of {run.name}", text)
+
+
+def _curve(axes: Axes, fits: Sequence[FitRecord], key: str, number: int, label: str) -> None:
+    style: dict[str, Any] = {"color": _colour(number), "ls": _DASHES[number % len(_DASHES)]}
+    curves = [
+        {e["epoch"] + 1: e[key] for e in fit.history if math.isfinite(e.get(key, math.nan))}
+        for fit in fits
+    ]
+    curves = [curve for curve in curves if curve]
+    if not curves:
+        return
+    if len(curves) > 1:
+        for curve in curves:
+            axes.plot(list(curve), list(curve.values()), lw=0.6, alpha=0.45, color=style["color"])
+    shared = sorted(set.intersection(*(set(curve) for curve in curves)))
+    means = [math.fsum(curve[epoch] for curve in curves) / len(curves) for epoch in shared]
+    marker = "o" if len(shared) == 1 else ""
+    axes.plot(shared, means, lw=1.8, label=label, marker=marker, ms=4, **style)
+
+
+def _write_counts(axes: Axes, counts: list[list[int]], shares: list[list[float]]) -> None:
+    size = 9 if len(counts) <= 10 else 6.5
+    for i, row in enumerate(counts):
+        for j, count in enumerate(row):
+            if count:
+                ink = "white" if shares[i][j] > 0.55 else "black"
+                axes.text(j, i, str(count), ha="center", va="center", color=ink, fontsize=size)
+
+
+def _added(matrices: Sequence[list[list[int]]]) -> list[list[int]]:
+    size = max((len(m) for m in matrices), default=0)
+    total = [[0] * size for _ in range(size)]
+    for matrix in matrices:
+        for i, row in enumerate(matrix):
+            for j, count in enumerate(row):
+                total[i][j] += count
+    return total
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.25, lw=0.6, color=_INK)
+
+
+def _svg(figure: Figure, name: str, caption: str) -> str:
+    buffer = io.StringIO()
+    # A salt of its own, so that two drawings on a page share no id.
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[A-Za-z_0-9.]+">', "<g>", svg)
+    svg = svg.replace(_INK, "currentColor")
+    label = html.escape(name)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"

@@ -1,0 +1,387 @@
+"""The store: its numbers, its folder, and what a crash, a flipped bit or a second process does."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphattn.graph import CSRGraph
+from graphattn.ops.propagate import propagate
+from graphattn.sampling.store import TokenStore
+
+
+def made(num_nodes=50, channels=3, seed=0):
+    generator = np.random.default_rng(seed)
+    graph = CSRGraph.from_edge_index(
+        generator.integers(num_nodes, size=(2, 4 * num_nodes)), num_nodes
+    )
+    return graph, torch.from_numpy(generator.standard_normal((num_nodes, channels))).float()
+
+
+def contents(folder):
+    """Every file of a store, byte for byte."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+OPTIONS = {"num_hops": 2, "num_own_hops": 3, "shard_rows": 16, "progress": False}
+
+
+@pytest.mark.parametrize("direction", ["in", "out", "both"])
+@pytest.mark.parametrize("norm", ["sym", "row"])
+def test_holds_what_propagate_says(direction, norm):
+    graph, x = made()
+    store = TokenStore.in_memory(graph, x, num_own_hops=3, norm=norm, direction=direction)
+    own_graph = graph.reverse() if direction == "out" else graph
+    expected = propagate(own_graph, x, 2, norm=norm)
+    if direction == "both":
+        outward = propagate(graph.reverse(), x, 2, norm=norm)
+        expected = torch.cat([expected, outward[:, 1:]], dim=1)
+    assert torch.equal(store.features, expected)
+    assert torch.equal(store.own, propagate(own_graph, x, 3, norm=norm))
+    assert store.pe is None
+    assert store.gather_pe(torch.tensor([0])) is None
+    assert (store.num_nodes, store.num_contexts, store.in_channels) == (50, expected.size(1), 3)
+    assert (store.num_own_hops, store.pe_channels, store.direction) == (3, 0, direction)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    num_nodes=st.integers(0, 9),
+    channels=st.integers(0, 3),
+    shard_rows=st.integers(1, 12),
+    num_hops=st.integers(0, 2),
+    num_own_hops=st.integers(0, 2),
+    positions=st.booleans(),
+    direction=st.sampled_from(["in", "out", "both"]),
+)
+def test_folder_holds_what_memory_holds(
+    tmp_path_factory,
+    num_nodes,
+    channels,
+    shard_rows,
+    num_hops,
+    num_own_hops,
+    positions,
+    direction,
+):
+    folder = tmp_path_factory.mktemp("stores") / "a störe"
+    edges = np.arange(num_nodes).reshape(1, -1).repeat(2, axis=0)
+    edges[1] = (edges[0] * 3 + 1) % max(num_nodes, 1)
+    graph = CSRGraph.from_edge_index(edges, num_nodes)
+    x = torch.randn(num_nodes, channels)
+    options = {
+        "num_hops": num_hops,
+        "num_own_hops": num_own_hops,
+        "pe": torch.randn(num_nodes, 2) if positions else None,
+        "direction": direction,
+    }
+    memory = TokenStore.in_memory(graph, x, **options)
+    disk = TokenStore.build(folder, graph, x, shard_rows=shard_rows, progress=False, **options)
+    assert disk.graph.digest() == graph.digest()
+    nodes = torch.randint(max(num_nodes, 1), (20,)) if num_nodes else torch.zeros(0).long()
+    for name in ("features", "own", "pe"):
+        ours, theirs = getattr(disk, name), getattr(memory, name)
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.equal(ours, theirs)
+    assert torch.equal(disk.gather(nodes), memory.gather(nodes))
+    assert torch.equal(disk.gather(nodes), memory.features[nodes])
+    if num_own_hops:
+        assert torch.equal(disk.gather_own(nodes), memory.own[nodes])
+    if positions:
+        assert torch.equal(disk.gather_pe(nodes), memory.pe[nodes])
+    manifest = dict(disk.manifest)
+    assert manifest["inputs"] == memory.manifest["inputs"]
+    assert manifest["parameters"] == memory.manifest["parameters"] | {"shard_rows": shard_rows}
+
+
+def test_nothing_but_the_store_is_left(tmp_path):
+    graph, x = made()
+    TokenStore.build(tmp_path / "s", graph, x, **OPTIONS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "s.lock"]
+    names = [f"{t}-0000{i}.npy" for t in ("features", "own") for i in range(4)]
+    graph_names = ["graph/col.npy", "graph/graph.json", "graph/rowptr.npy"]
+    assert list(contents(tmp_path / "s")) == sorted([*names, *graph_names, "manifest.json"])
+
+
+def test_unchanged_is_a_hit_and_anything_else_is_not(tmp_path):
+    graph, x = made()
+    path = tmp_path / "s"
+    TokenStore.build(path, graph, x, **OPTIONS)
+
+    def rebuilt(graph=graph, x=x, **other):
+        before = path.stat().st_ino
+        store = TokenStore.build(path, graph, x, **{**OPTIONS, **other})
+        fresh = TokenStore.in_memory(graph, x, **{"num_own_hops": 3, **other})
+        assert torch.equal(store.features, fresh.features)
+        return path.stat().st_ino != before
+
+    assert not rebuilt()
+    assert rebuilt(norm="row")
+    assert rebuilt()
+    assert rebuilt(num_hops=1)
+    assert rebuilt(direction="both")
+    assert rebuilt(pe=torch.ones(50, 1))
+    assert rebuilt(pe=torch.zeros(50, 1))
+    assert rebuilt(x=x + 1)
+    assert rebuilt(graph=graph.reverse())
+    assert not rebuilt(graph=graph.reverse())
+
+
+def test_other_format_version_is_rebuilt(tmp_path, caplog):
+    graph, x = made()
+    TokenStore.build(tmp_path / "s", graph, x, **OPTIONS)
+    whole = contents(tmp_path / "s")
+    manifest = json.loads(whole["manifest.json"])
+    (tmp_path / "s" / "manifest.json").write_text(json.dumps(manifest | {"format": 0}))
+    with pytest.raises(ValueError, match="must be of format 1: got 0"):
+        TokenStore.open(tmp_path / "s")
+    TokenStore.build(tmp_path / "s", graph, x, **OPTIONS)
+    assert contents(tmp_path / "s") == whole
+    assert "Building it anew" in caplog.text
+
+
+BUILD = """
+import os, pathlib, signal, sys, torch, numpy as np
+from graphattn.graph import CSRGraph
+from graphattn.sampling.store import TokenStore
+path, stop, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+generator = np.random.default_rng(0)
+graph = CSRGraph.from_edge_index(generator.integers(50, size=(2, 200)), 50)
+x = torch.from_numpy(generator.standard_normal((50, 3))).float()
+count = 0
+replace = pathlib.Path.replace
+def stopping(self, target):  # every file is put in its place by a rename
+    global count
+    count += 1
+    if count == stop and how == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = replace(self, target)
+    if count == stop:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+pathlib.Path.replace = stopping
+TokenStore.build(path, graph, x, num_own_hops=3, shard_rows=16, progress=False)
+print(count)
+"""
+
+
+def start(path, stop, how="after"):
+    command = [sys.executable, "-c", BUILD, str(path), str(stop), how]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_killed_builds_end_in_the_same_bits(tmp_path):
+    """Killed before and after a rename, one store is built by the attempts together."""
+    graph, x = made()
+    TokenStore.build(tmp_path / "whole", graph, x, **OPTIONS)
+    path = tmp_path / "cut"
+    for stop, how in ((4, "before"), (9, "after")):
+        killed = start(path, stop, how)
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        with pytest.raises(ValueError, match="there is no token store"):
+            TokenStore.open(path)
+    journal = json.loads((tmp_path / "cut.building" / "journal.json").read_text())
+    kept = {name: (tmp_path / "cut.building" / name).stat().st_ino for name in journal["files"]}
+    assert len(kept) >= 4
+    TokenStore.build(path, graph, x, **OPTIONS)
+    assert contents(path) == contents(tmp_path / "whole")
+    shards = [name for name in kept if not name.startswith("hops/")]
+    assert all((path / name).stat().st_ino == kept[name] for name in shards)  # not made again
+
+
+def test_stopped_at_every_write_and_rename(tmp_path, monkeypatch):
+    """The same without processes: an error at each step in turn, then a build to the end."""
+    graph, x = made()
+    TokenStore.build(tmp_path / "whole", graph, x, **OPTIONS)
+    whole = contents(tmp_path / "whole")
+    older = TokenStore.in_memory(graph, x, norm="row").features
+    for stop in itertools.count(1):
+        path = tmp_path / f"cut{stop}"
+        TokenStore.build(path, graph, x, norm="row", progress=False)
+        count = 0
+        with monkeypatch.context() as patch:
+            for name in ("replace", "rename", "unlink"):
+                real = getattr(Path, name)
+
+                def stopping(self, *args, _real=real, _stop=stop, **kwargs):
+                    nonlocal count
+                    count += not str(self).endswith(".lock")
+                    if count >= _stop:
+                        raise OSError("stopped")
+                    return _real(self, *args, **kwargs)
+
+                patch.setattr(Path, name, stopping)
+            try:
+                TokenStore.build(path, graph, x, **OPTIONS)
+            except OSError as error:
+                assert str(error) == "stopped"
+                if path.exists():
+                    assert torch.equal(TokenStore.open(path).features, older)
+            else:
+                break
+        TokenStore.build(path, graph, x, **OPTIONS)
+        assert contents(path) == whole
+    assert stop > 20
+    assert not [p for p in tmp_path.iterdir() if p.suffix in (".building", ".old")]
+
+
+def test_damaged_finished_shard_of_a_cut_build_is_made_again(tmp_path):
+    graph, x = made()
+    TokenStore.build(tmp_path / "whole", graph, x, **OPTIONS)
+    killed = start(tmp_path / "cut", 16)
+    killed.communicate()
+    shard = tmp_path / "cut.building" / "features-00000.npy"
+    flip(shard)
+    TokenStore.build(tmp_path / "cut", graph, x, **OPTIONS)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_unfinished_build_of_other_inputs_is_not_used(tmp_path):
+    graph, x = made()
+    start(tmp_path / "cut", 16).communicate()
+    store = TokenStore.build(tmp_path / "cut", graph, x + 1, **OPTIONS)
+    assert torch.equal(store.features, TokenStore.in_memory(graph, x + 1).features)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 16
+    path.write_bytes(content)
+
+
+def test_flipped_bit_is_found_named_and_mended(tmp_path, caplog):
+    graph, x = made()
+    path = tmp_path / "s"
+    TokenStore.build(path, graph, x, **OPTIONS)
+    whole = contents(path)
+    flip(path / "own-00002.npy")
+    with pytest.raises(ValueError, match=r"shard .*own-00002.npy is damaged"):
+        TokenStore.open(path, verify=True)
+    kept = (path / "own-00001.npy").stat().st_ino
+    TokenStore.build(path, graph, x, **OPTIONS)
+    assert "damaged, rebuilt: own-00002.npy" in caplog.text
+    assert contents(path) == whole
+    assert (path / "own-00001.npy").stat().st_ino == kept  # only the damaged one is made again
+    TokenStore.open(path, verify=True)
+
+
+def test_truncated_missing_and_foreign_files_are_named(tmp_path):
+    graph, x = made()
+    path = tmp_path / "s"
+    TokenStore.build(path, graph, x, **OPTIONS)
+    whole = contents(path)
+
+    def broken(name, change, words):
+        change(path / name)
+        with pytest.raises(ValueError, match=words):
+            TokenStore.open(path)
+        TokenStore.build(path, graph, x, **OPTIONS)
+        assert contents(path) == whole
+
+    broken("features-00003.npy", lambda p: p.write_bytes(p.read_bytes()[:-5]), "features-00003.npy")
+    broken("features-00003.npy", lambda p: p.unlink(), "features-00003.npy cannot be read")
+    broken("features-00001.npy", lambda p: np.save(p, np.zeros((16, 3, 3))), "must be float32 of")
+    broken("features-00001.npy", lambda p: np.save(p, np.zeros((15, 3, 3), "f4")), r"\[16, 3, 3\]")
+    broken("graph/col.npy", flip, "damaged")
+    broken("graph/graph.json", lambda p: p.unlink(), "graph.json cannot be read")
+    broken("manifest.json", lambda p: p.write_text("{"), "manifest.json cannot be read as JSON")
+    broken("graph", lambda p: graph.reverse().save(p), "not the graph that the store was made from")
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_hostile_manifests_give_our_errors_only(tmp_path_factory, data):
+    """Any entry of a manifest may be anything: the store opens, or a ValueError says why not."""
+    folder = tmp_path_factory.mktemp("hostile") / "s"
+    graph, x = made(5)
+    TokenStore.build(folder, graph, x, **OPTIONS)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    target = manifest
+    keys = [data.draw(st.sampled_from(sorted(target)))]
+    while isinstance(target[keys[-1]], dict) and data.draw(st.booleans()):
+        target = target[keys[-1]]
+        keys.append(data.draw(st.sampled_from(sorted(target))))
+    value = st.none() | st.integers() | st.text(max_size=3) | st.just("../../etc/passwd")
+    value |= st.lists(st.integers(-5, 10**30), max_size=4) | st.dictionaries(st.text(), value)
+    target[keys[-1]] = data.draw(value)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    try:
+        TokenStore.open(folder, verify=data.draw(st.booleans()))
+    except ValueError as error:
+        assert "build" in str(error) or "store" in str(error)
+
+
+def test_folder_of_something_else_is_left_alone(tmp_path):
+    graph, x = made()
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="exists and is no token store"):
+        TokenStore.build(tmp_path, graph, x, **OPTIONS)
+    with pytest.raises(ValueError, match="exists and is no token store"):
+        TokenStore.build(tmp_path / "thesis.txt", graph, x, **OPTIONS)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_full_disk_leaves_the_older_store(tmp_path, monkeypatch):
+    graph, x = made()
+    TokenStore.build(tmp_path / "s", graph, x, **OPTIONS)
+    whole = contents(tmp_path / "s")
+    usage = type("usage", (), {"free": 100})
+    monkeypatch.setattr("graphattn.files.shutil.disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match=r"needs .* GB in .*, 1e-07 GB free"):
+        TokenStore.build(tmp_path / "s", graph, x + 1, **OPTIONS)
+    assert contents(tmp_path / "s") == whole
+
+
+def test_two_processes_one_builds_one_waits(tmp_path):
+    script = BUILD.replace("print(count)", "print(count > 0)")
+    command = [sys.executable, "-c", script, str(tmp_path / "s"), "0", "after"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    built = [process.communicate()[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(built) == ["False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "words"),
+    [
+        (torch.zeros(49, 3), {}, r"each of the 50 nodes .* got shape \[49, 3\]"),
+        (
+            torch.full((50, 3), torch.nan),
+            {},
+            r"x must be finite: .* 50 rows, first \[0, 1, 2, 3, 4\]",
+        ),
+        (torch.zeros(50, 3), {"pe": torch.full((50, 1), torch.inf)}, "pe must be finite"),
+        (torch.zeros(50, 3), {"num_hops": -1}, "0 or more: got num_hops=-1"),
+        (torch.zeros(50, 3), {"num_own_hops": -1}, "num_own_hops=-1"),
+        (torch.zeros(50, 3), {"shard_rows": 0}, "at least 1: got shard_rows=0"),
+    ],
+)
+def test_errors_come_before_any_file(tmp_path, x, options, words):
+    graph, _ = made()
+    with pytest.raises(ValueError, match=words):
+        TokenStore.build(tmp_path / "s", graph, x, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_are_not_there(tmp_path):
+    graph, x = made()
+    for store in (
+        TokenStore.in_memory(graph, x),
+        TokenStore.build(tmp_path / "s", graph, x, **OPTIONS),
+    ):
+        for node in (-1, 50):
+            with pytest.raises(IndexError):
+                store.gather(torch.tensor([0, node]))

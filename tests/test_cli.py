@@ -1,0 +1,427 @@
+"""The command line: what it prints, writes and returns."""
+
+import csv
+import errno
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import types
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from graphattn import cli
+from graphattn.commands import doctor
+from graphattn.training.errors import CorruptCheckpoint, Interrupted, NonFiniteLoss
+
+GCN = ["--model.name", "gcn", "--model.hidden_channels", "8", "--train.lr", "0.01"]
+LARGEGT = [
+    *("--model.hidden_channels", "8", "--model.codebook_size", "16"),
+    *("--tokens.num_samples", "5", "--train.batch_size", "4"),
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder, no folder of data sets, and the import path as it was after."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAPHATTN_DATA", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+def train(*argv: str) -> int:
+    return cli.main(["train", "--data.name", "karate", "--train.epochs", "3", *argv])
+
+
+def test_help_and_version(capsys):
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in cli.COMMANDS)
+    assert cli.main([]) == 2
+    assert cli.main(["--version"]) == 0
+    assert cli.main(["trian"]) == 2
+    assert "did you mean train?" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_takes_no_torch():
+    code = (
+        "import sys; from graphattn.cli import main; main(['--help']);"
+        "print([n for n in ('torch', 'numpy', 'jsonargparse') if n in sys.modules])"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    assert time.perf_counter() - start < 10  # under 2 s warm; a loaded machine may be slower
+
+
+def test_train_prints_the_table_and_writes_the_folder(here, capsys):
+    assert train(*GCN, "--seeds", "0-1", "--html", "a/report.html") == 0
+    shown = capsys.readouterr().out
+    assert "±" in shown
+    assert "run folder: runs/karate-gcn" in shown
+    folder = here / "runs" / "karate-gcn"
+    result = json.loads((folder / "result.json").read_text())
+    assert [run["seed"] for run in result["runs"]] == [0, 1]
+    values = [run["test"] for run in result["runs"]]
+    assert result["test"]["mean"] == pytest.approx(np.mean(values))
+    assert result["test"]["std"] == pytest.approx(np.std(values, ddof=1))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["data"]["features"] == "none"  # as resolved, no longer "auto"
+    assert config["model"]["dropout"] == 0.5
+    for name in ("config.yaml", "metrics.jsonl", "result.json", "best", "last"):
+        assert (folder / "split0-seed1" / name).exists()
+    assert "<html" in (here / "a" / "report.html").read_text()
+
+
+def test_a_finished_run_is_kept_and_more_seeds_are_added(here, capsys):
+    assert train(*GCN) == 0
+    best = here / "runs/karate-gcn/split0-seed0/best/weights.safetensors"
+    before = best.stat().st_mtime_ns
+    capsys.readouterr()
+    assert train(*GCN, "--seeds", "0-1") == 0
+    assert "finished already: kept" in capsys.readouterr().err
+    assert best.stat().st_mtime_ns == before
+    assert train(*GCN, "--resume") == 0
+
+
+def test_another_config_in_the_same_folder_is_refused_unless_overwritten(here, capsys):
+    assert train(*GCN, "--out", "a") == 0
+    assert train(*GCN, "--out", "a", "--train.lr", "0.5") == 2
+    assert "train.lr was 0.01 and is 0.5" in capsys.readouterr().err
+    (here / "a" / "mine.txt").write_text("kept")
+    assert train(*GCN, "--out", "a", "--train.lr", "0.5", "--overwrite") == 0
+    assert (here / "a" / "mine.txt").exists()
+    assert train(*GCN, "--out", "b", "--resume") == 2
+    assert train(*GCN, "--out", "a", "--resume", "--overwrite") == 2
+
+
+def test_the_resolved_config_runs_again_to_the_same_figures(here, capsys):
+    assert train(*LARGEGT, "--out", "a") == 0
+    assert cli.main(["train", "--config", "a/config.yaml", "--out", "b"]) == 0
+    first, second = (json.loads(Path(f, "result.json").read_text())["runs"][0] for f in "ab")
+    for key in ("val", "test", "best_epoch"):
+        assert first[key] == second[key]
+    a, b = (Path(f, "split0-seed0/best/weights.safetensors").read_bytes() for f in "ab")
+    assert a == b
+
+
+def test_stopped_by_ctrl_c_it_goes_on_with_the_command_it_prints(here, capsys, monkeypatch):
+    from graphattn import building
+
+    class Impatient(building.FullBatchFeed):
+        def train_batches(self, epoch):
+            if epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+            return super().train_batches(epoch)
+
+    assert train(*GCN, "--out", "whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "FullBatchFeed", Impatient)
+        assert train(*GCN, "--out", "a b") == 130
+    told = capsys.readouterr().err
+    assert "graphattn train --config 'a b/config.yaml' --resume" in told
+    assert cli.main(["train", "--config", "a b/config.yaml", "--resume"]) == 0
+    whole, resumed = (
+        Path(f, "split0-seed0/best/weights.safetensors").read_bytes() for f in ("whole", "a b")
+    )
+    assert whole == resumed
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--model.heds", "3"], "unknown key model.heds: did you mean model.heads"),
+        (["--lr", "3"], "unknown key lr: did you mean train.lr"),
+        (["--model.num_own_hops", "3"], "did you mean tokens.num_own_hops"),
+        (["--train.lr", "fast"], "train.lr"),
+        (["--tokens.pool", "bag"], "tokens.pool"),
+        (["--model.name", "larggt"], "Did you mean 'largegt'"),
+        (["--model.name", "math.sqrt"], "model.name"),
+        (["--tokens.sampler", "neighborhod"], "tokens.sampler"),
+        (["--splits", "1"], r"splits must lie in 0..0"),
+        (["--seeds", "x"], "seeds must be numbers"),
+        (["--device", "abacus"], "device must be one"),
+        (["--data.metric", "acuracy"], "Did you mean 'accuracy'"),
+        (["--tokens.pe", "spectrum"], "tokens.pe must be none, random_walk"),
+        (["--tokens.pe", "no.npy"], "tokens.pe must be a .npy file that exists"),
+        (["--config", "no.yaml"], "no.yaml cannot be read"),
+        (["--model.heads", "3", "--model.hidden_channels", "0"], "hidden_channels"),
+    ],
+)
+def test_wrong_input_is_exit_2_with_a_hint(here, capsys, argv, words):
+    assert train(*argv) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+    assert not list(here.glob("runs/*/split*"))
+
+
+def test_unknown_keys_of_a_file_are_named_with_the_file(here, capsys):
+    Path("c.yaml").write_text("train: {learning_rate: 1}")
+    assert train("--config", "c.yaml") == 2
+    assert "c.yaml: unknown key train.learning_rate" in capsys.readouterr().err
+
+
+def test_data_sets_that_are_not_there(here, capsys):
+    assert cli.main(["train", "--data.name", "karatee"]) == 2
+    assert "did you mean 'karate'" in capsys.readouterr().err
+    assert cli.main(["train", "--data.name", "my_own"]) == 3
+    assert "GRAPHATTN_DATA" in capsys.readouterr().err
+    assert cli.main(["train"]) == 2
+    assert "data.name must be given" in capsys.readouterr().err
+    assert cli.main(["train", "--data.name", "gone.npz"]) == 2
+    Path("torn.npz").write_bytes(b"PK torn")
+    assert cli.main(["train", "--data.name", "torn.npz"]) == 4
+
+
+def test_print_config_is_a_config(here, capsys):
+    assert train(*GCN, "--print_config") == 0
+    printed = capsys.readouterr().out
+    Path("c.yaml").write_text(printed)
+    assert yaml.safe_load(printed)["model"]["name"] == "gcn"
+    assert cli.main(["train", "--config", "c.yaml"]) == 0
+
+
+def test_own_model_and_own_sampler_by_import_path(here, capsys):
+    Path("mine.py").write_text(
+        "import torch\n"
+        "from graphattn.sampling.neighborhood import sample_neighborhood\n"
+        "class Plain(torch.nn.Module):\n"
+        "    def __init__(self, in_channels: int, out_channels: int, *, scale: float = 1.0):\n"
+        "        super().__init__()\n"
+        "        self.lin, self.scale = torch.nn.Linear(in_channels, out_channels), scale\n"
+        "    def forward(self, x, edge_index):\n"
+        "        assert edge_index.shape[0] == 2 and edge_index.layout == torch.strided\n"
+        "        return self.lin(x) * self.scale\n"
+        "def closest(graph, seeds, num_samples, **options):\n"
+        "    return sample_neighborhood(graph, seeds, num_samples, **{**options, 'num_hops': 1})\n"
+    )
+    assert train("--model.name", "mine.Plain", "--model.scale", "2.0") == 0
+    assert "run folder: runs/karate-plain" in capsys.readouterr().out
+    assert train("--model.name", "mine.Plain", "--model.scal", "2") == 2
+    assert "did you mean model.scale" in capsys.readouterr().err
+    assert train(*LARGEGT, "--tokens.sampler", "mine.closest", "--out", "b") == 0
+    assert cli.main(["predict", "runs/karate-plain", "--nodes", "all"]) == 0
+    del sys.modules["mine"]
+
+
+def test_a_pyg_model_by_import_path(here):
+    assert train("--model.name", "torch_geometric.nn.GCN", "--model.num_layers", "2") == 0
+
+
+@pytest.mark.parametrize("model", [GCN, LARGEGT])
+def test_predict_from_the_folder_alone(here, model, capsys):
+    assert train(*model, "--out", "a", "--seeds", "0-1") == 0
+    assert cli.main(["predict", "a", "--out", "p.csv"]) == 0
+    rows = list(csv.DictReader(Path("p.csv").read_text().splitlines()))
+    assert len(rows) == 24
+    shares = np.array([[float(row["p0"]), float(row["p1"])] for row in rows])
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
+    assert [int(row["class"]) for row in rows] == shares.argmax(axis=1).tolist()
+
+    from graphattn.datasets.bundled import karate
+
+    result = json.loads(Path("a/result.json").read_text())["runs"][0]
+    right = [karate().y[int(row["node"])] == int(row["class"]) for row in rows]
+    assert np.mean(right) == pytest.approx(result["test"])
+
+    Path("ids.txt").write_text("33\n0\n")
+    assert cli.main(["predict", "a", "--nodes", "ids.txt", "--seed", "1", "--out", "p.npy"]) == 0
+    records = np.load("p.npy", allow_pickle=False)
+    assert records["node"].tolist() == [33, 0]
+    assert records["probabilities"].shape == (2, 2)
+    assert cli.main(["predict", "a/split0-seed1", "--nodes", "val", "--out", "v.csv"]) == 0
+    assert not list(here.glob("*.part"))
+
+
+def test_predict_in_pieces_is_predict_at_once(here, monkeypatch):
+    from graphattn import prediction
+
+    assert train(*LARGEGT, "--out", "a") == 0
+    assert cli.main(["predict", "a", "--nodes", "all", "--out", "once.csv"]) == 0
+    monkeypatch.setattr(prediction, "_CHUNK", 5)
+    assert cli.main(["predict", "a", "--nodes", "all", "--out", "pieces.csv"]) == 0
+    once, pieces = (np.loadtxt(f, delimiter=",", skiprows=1) for f in ("once.csv", "pieces.csv"))
+    np.testing.assert_allclose(once, pieces, atol=1e-5)
+
+
+def test_predict_refuses_what_is_no_run(here, capsys):
+    assert train(*GCN, "--out", "a") == 0
+    assert cli.main(["predict", "nowhere"]) == 2
+    assert cli.main(["predict", "a", "--out", "p.txt"]) == 2
+    assert cli.main(["predict", "a", "--nodes", "tset"]) == 2
+    assert cli.main(["predict", "a", "--seed", "7"]) == 2
+    Path("ids.txt").write_text("34\n")
+    assert cli.main(["predict", "a", "--nodes", "ids.txt"]) == 2
+    assert "ids run 0..33: got [34]" in capsys.readouterr().err
+    weights = Path("a/split0-seed0/best/weights.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert cli.main(["predict", "a"]) == 4
+    assert "weights.safetensors" in capsys.readouterr().err
+    assert not Path("predictions.csv").exists()
+
+
+def test_predict_refuses_data_that_changed(here, capsys):
+    assert cli.main(["data", "convert", "karate", "--out", "k.npz"]) == 0
+    assert cli.main(["train", "--data.name", "k.npz", *GCN, "--train.epochs", "2"]) == 0
+    arrays = dict(np.load("k.npz"))
+    arrays["x"][0, 0] = 9
+    np.savez("k.npz", **arrays)
+    assert cli.main(["predict", "runs/k-gcn"]) == 2
+    assert "trained on other data" in capsys.readouterr().err
+    assert cli.main(["train", "--data.name", "k.npz", *GCN, "--train.epochs", "2"]) == 2
+    assert "data_digest" in capsys.readouterr().err
+
+
+def test_tokenize_builds_a_store_that_train_takes(here, capsys):
+    Path("c.yaml").write_text(
+        "data: {name: karate}\ntokens: {num_own_hops: 3, pe: random_walk, pe_channels: 4}\n"
+        "model: {name: largegt, hidden_channels: 8, codebook_size: 16}\ntrain: {epochs: 2}\n"
+    )
+    assert cli.main(["tokenize", "--config", "c.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "stores/karate: 34 nodes, 3 contexts of 34 channels, 3 own hops, 4 position" in shown
+    made = {f: f.stat().st_mtime_ns for f in Path("stores").rglob("*.npy")}
+    assert cli.main(["train", "--config", "c.yaml", "--tokens.store", "stores/karate"]) == 0
+    assert {f: f.stat().st_mtime_ns for f in Path("stores").rglob("*.npy")} == made
+    assert cli.main(["train", "--config", "c.yaml", "--out", "memory"]) == 0
+    a, b = (
+        Path(f, "split0-seed0/best/weights.safetensors").read_bytes()
+        for f in ("memory", "runs/karate-largegt")
+    )
+    assert a == b
+
+
+def test_data_list_info_convert(here, capsys):
+    assert cli.main(["data", "list"]) == 0
+    assert "karate" in capsys.readouterr().out
+    assert cli.main(["data", "info", "karate"]) == 0
+    assert "classes" in capsys.readouterr().out
+    Path("e.csv").write_text("source,target\n0,1\n1,2\n2,3\n3,0\n")
+    np.save("x.npy", np.eye(4, dtype=np.float32))
+    Path("y.txt").write_text("0\n1\n0\n1\n")
+    files = ["--edges", "e.csv", "--x", "x.npy", "--y", "y.txt"]
+    assert cli.main(["data", "convert", *files, "--out", "my.npz"]) == 0
+    assert cli.main(["data", "list", "--root", "."]) == 0
+    assert "my" in capsys.readouterr().out
+    assert cli.main(["train", "--data.name", "my", "--data.root", ".", *GCN]) == 0
+    Path("e.csv").write_text("0,9\n")
+    assert cli.main(["data", "convert", *files, "--out", "my.npz"]) == 2
+    assert "edge_index[1,0]=9" in capsys.readouterr().err
+    Path("e.csv").write_text("0,1.7\n")
+    assert cli.main(["data", "convert", *files, "--out", "my.npz"]) == 2
+    assert cli.main(["data", "convert", "--edges", "e.csv", "--out", "my.npz"]) == 2
+    assert cli.main(["data", "convert", "karate", "--out", "my.csv"]) == 2
+
+
+def test_doctor_says_what_is_live_and_what_mends_the_rest(here, capsys, monkeypatch):
+    assert cli.main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "torch-geometric" in shown
+    assert "export GRAPHATTN_DATA" in shown
+    monkeypatch.setenv("GRAPHATTN_DATA", "gone")
+    assert cli.main(["doctor"]) == 3
+    assert "gone is no folder" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "state", "words"),
+    [
+        ("raise OSError('undefined symbol: _ZN2at')", "broken", "built for another torch"),
+        ("", "off", "an empty package"),
+        ("def scatter(): ...", "ok", ""),
+    ],
+)
+def test_doctor_knows_the_ways_torch_scatter_fails(here, monkeypatch, source, state, words):
+    Path("torch_scatter.py").write_text(source)
+    monkeypatch.syspath_prepend(str(here))
+    monkeypatch.delitem(sys.modules, "torch_scatter", raising=False)
+    found = {f.what: f for f in doctor.examine()}["torch-scatter"]
+    assert (found.state, words in found.detail) == (state, True)
+    sys.modules.pop("torch_scatter", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("heads"), 2),
+        (TypeError("x"), 2),
+        (OSError(errno.ENOSPC, "needs 12.4 GB"), 3),
+        (MemoryError(), 3),
+        (ImportError("matplotlib"), 3),
+        (RuntimeError("CUDA out of memory. Tried"), 3),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), 3),
+        (NonFiniteLoss("loss", epoch=0, step=0, lr=1.0, seeds=[1], out=None), 3),
+        (CorruptCheckpoint("runs/a"), 4),
+        (zipfile.BadZipFile("not a zip"), 4),
+        (pickle.UnpicklingError("refused"), 4),
+        (KeyboardInterrupt(), 130),
+        (Interrupted(signal.SIGINT, Path("r/split0-seed0"), 3), 130),
+        (Interrupted(signal.SIGTERM, None, 3), 143),
+        (RuntimeError("what is this"), 1),
+    ],
+)
+def test_exit_codes(monkeypatch, capsys, error, code):
+    def fail(argv):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "graphattn.commands.doctor", types.SimpleNamespace(main=fail))
+    assert cli.main(["doctor"]) == code
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert len(told) > len("graphattn: \n")
+    assert cli.main(["doctor", "--debug"]) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_sigterm_outside_training_is_143(monkeypatch):
+    def stop(argv):
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setitem(sys.modules, "graphattn.commands.doctor", types.SimpleNamespace(main=stop))
+    assert cli.main(["doctor"]) == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_loss_that_is_no_number_is_exit_3_and_keeps_the_last_good(here, capsys):
+    assert train(*GCN[:4], "--train.lr", "1e30", "--train.epochs", "9") == 3
+    assert "not finite" in capsys.readouterr().err
+
+
+def test_callers_random_state_is_left_alone(here):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    assert train(*GCN) == 0
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_two_processes_do_not_share_a_folder(here, capsys):
+    from filelock import FileLock
+
+    Path("a").mkdir()
+    with FileLock("a/.lock"):
+        assert train(*GCN, "--out", "a") == 3
+    assert "Another process" in capsys.readouterr().err
+
+
+def test_python_m_graphattn_runs(here):
+    done = subprocess.run(
+        [sys.executable, "-m", "graphattn", "train", "--data.nam", "x"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 2
+    assert done.stderr == "graphattn: unknown key data.nam: did you mean data.name?\n"

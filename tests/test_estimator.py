@@ -1,0 +1,109 @@
+"""NodeClassifier: scikit-learn's manners, the command line's results."""
+
+import pytest
+import torch
+from sklearn.base import clone
+from torch_geometric.data import Data
+
+from graphattn.config import DataOptions, RunConfig
+from graphattn.datasets.bundled import karate
+from graphattn.datasets.splits import Split
+from graphattn.estimator import NodeClassifier
+from graphattn.experiment import run_experiment
+from graphattn.training.options import FitOptions, TokenOptions
+
+SMALL = {"codebook_size": 16}
+
+
+def largegt(**options):
+    return NodeClassifier(
+        hidden_channels=8, num_samples=5, epochs=3, model_options=SMALL, **options
+    )
+
+
+def test_fit_predict_score():
+    data = karate()
+    classifier = largegt()
+    assert classifier.fit(data) is classifier
+    classes, shares = classifier.predict(data), classifier.predict_proba(data)
+    assert classes.shape == (34,)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(34))
+    assert torch.equal(classes, shares.argmax(dim=1))
+    some = torch.tensor([3, 1])
+    torch.testing.assert_close(classifier.predict_proba(data, some), shares[some])
+    right = (classes == data.y)[data.test_mask].float().mean()
+    assert classifier.score(data) == pytest.approx(float(right))
+    assert classifier.score(data) == pytest.approx(classifier.fitted_.result.test)
+
+
+def test_it_is_the_same_code_as_a_run():
+    run = RunConfig(
+        DataOptions("karate"),
+        model_options={"hidden_channels": 8, **SMALL},
+        tokens=TokenOptions(num_samples=5),
+        train=FitOptions(epochs=3),
+        seeds="4",
+    )
+    record = run_experiment(run, write=False).fits[0]
+    result = largegt(seed=4).fit(karate()).fitted_.result
+    assert (record.val, record.test) == (result.best_val, result.test)
+    assert [e["loss"] for e in record.history] == [e["loss"] for e in result.history]
+
+
+def test_same_seed_same_classifier_and_no_global_state():
+    data = karate()
+    first = largegt(seed=1).fit(data).predict_proba(data)
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    assert torch.equal(largegt(seed=1).fit(data).predict_proba(data), first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(largegt(seed=2).fit(data).predict_proba(data), first)
+
+
+def test_params_clone_and_repr():
+    classifier = NodeClassifier("gcn", epochs=7)
+    assert clone(classifier).get_params() == classifier.get_params()
+    assert classifier.set_params(lr=0.5).lr == 0.5
+    assert "epochs=7" in repr(classifier)
+    with pytest.raises(ValueError, match=r"params must be among model, .*: got 'depth'"):
+        classifier.set_params(depth=3)
+
+
+def test_a_split_or_none():
+    data = karate()
+    whole = Data(x=data.x, y=data.y, edge_index=data.edge_index)
+    everywhere = NodeClassifier("gcn", epochs=2).fit(whole)
+    assert everywhere.fitted_.result.num_train == 34
+    split = Split.from_indices([0, 33], [1], [2], num_nodes=34)
+    chosen = NodeClassifier("gcn", epochs=2).fit(whole, split)
+    assert chosen.fitted_.result.num_train == 2
+    assert 0 <= chosen.score(whole) <= 1
+
+
+@pytest.mark.parametrize("model", ["gcn", "largegt"])
+def test_another_graph_without_labels(model):
+    data = karate()
+    options = SMALL if model == "largegt" else None
+    classifier = NodeClassifier(model, epochs=2, hidden_channels=8, model_options=options)
+    classifier.fit(data)
+    other = Data(x=data.x[:20], edge_index=torch.tensor([[0, 1], [1, 2]]))
+    assert classifier.predict(other).shape == (20,)
+    wrong = Data(x=data.x[:, :3], edge_index=data.edge_index)
+    with pytest.raises(ValueError, match="34 features it was fitted to: got 3"):
+        classifier.predict(wrong)
+
+
+def test_what_is_refused():
+    data = karate()
+    with pytest.raises(ValueError, match="call fit"):
+        NodeClassifier().predict(data)
+    with pytest.raises(ValueError, match=r"unknown key train[.]epoch"):
+        NodeClassifier(config={"train": {"epoch": 3}}).fit(data)
+    with pytest.raises(ValueError, match=r"write NodeClassifier\(epochs=3\)"):
+        NodeClassifier(config={"train": {"epochs": 3}}).fit(data)
+    with pytest.raises(ValueError, match=r"unknown key model[.]depth"):
+        NodeClassifier(model_options={"depth": 3}).fit(data)
+    with pytest.raises(ValueError, match="Did you mean 'gcn'"):
+        NodeClassifier("gnc").fit(data)
+    with pytest.raises(ValueError, match="no edge_index"):
+        NodeClassifier().fit(Data(x=data.x, y=data.y))
