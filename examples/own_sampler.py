@@ -18,7 +18,7 @@ from torch import Tensor
 
 from graphattn import CSRGraph, NodeClassifier
 from graphattn.datasets.bundled import digits
-from graphattn.sampling.neighborhood import Neighborhood
+from graphattn.ops.neighborhood import Neighborhood
 
 
 def walk(

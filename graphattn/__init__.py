@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from graphattn.ops.positions import positions
     from graphattn.ops.propagate import propagate
     from graphattn.sampling.loader import TokenBatch, TokenLoader
-    from graphattn.sampling.neighborhood import sample_neighborhood
+    from graphattn.ops.neighborhood import sample_neighborhood
     from graphattn.sampling.store import TokenStore
     from graphattn.training.fit import fit
     from graphattn.training.options import FitOptions, TokenOptions

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from graphattn import __version__
 from graphattn.keys import nearest
 from graphattn.training.errors import CorruptCheckpoint, Interrupted
 
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(HELP, end="")
         return 0 if args else 2
     if args[0] in ("-V", "--version"):
-        print(f"graphattn {__version__}")
+        print(f"graphattn {import_module('graphattn').__version__}")
         return 0
     with _notes_on_stderr(), _stopped_by_sigterm():
         try:

@@ -32,7 +32,7 @@ MODELS = {
     "sgformer": Named("graphattn.models.sgformer.SGFormer"),
     "polynormer": Named("graphattn.models.polynormer.Polynormer"),
 }
-SAMPLERS = {"neighborhood": Named("graphattn.sampling.neighborhood.sample_neighborhood")}
+SAMPLERS = {"neighborhood": Named("graphattn.ops.neighborhood.sample_neighborhood")}
 DATASETS = {
     "digits": Named("graphattn.datasets.bundled.digits"),
     "karate": Named("graphattn.datasets.bundled.karate"),

@@ -193,7 +193,7 @@ def test_print_config_is_a_config(here, capsys):
 def test_own_model_and_own_sampler_by_import_path(here, capsys):
     Path("mine.py").write_text(
         "import torch\n"
-        "from graphattn.sampling.neighborhood import sample_neighborhood\n"
+        "from graphattn.ops.neighborhood import sample_neighborhood\n"
         "class Plain(torch.nn.Module):\n"
         "    def __init__(self, in_channels: int, out_channels: int, *, scale: float = 1.0):\n"
         "        super().__init__()\n"

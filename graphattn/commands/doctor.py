@@ -12,8 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from graphattn import __version__
-
 _NEEDED = (
     *("torch", "torch-geometric", "numpy", "scipy", "numba", "networkx", "scikit-learn", "ogb"),
     *("safetensors", "jaxtyping", "jsonargparse", "PyYAML", "xxhash", "filelock", "tqdm"),
@@ -67,7 +65,7 @@ def examine() -> list[Finding]:
     """
     return [
         Finding("ok", "python", f"{platform.python_version()} at {sys.executable}"),
-        Finding("ok", "graphattn", __version__),
+        Finding("ok", "graphattn", importlib.import_module("graphattn").__version__),
         *(_needed(name) for name in _NEEDED),
         _device(),
         _kernel_cache(),

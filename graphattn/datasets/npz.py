@@ -205,7 +205,7 @@ def _whole(arrays: Mapping[str, NDArray[Any]], key: str) -> torch.Tensor:
 
 def _labels(y: NDArray[Any]) -> torch.Tensor:
     if y.dtype.kind == "f":
-        known = np.where(np.isnan(y), -1.0, y)
+        known = np.where(np.isnan(y), -1.0, y).astype(np.float64)
         if not (np.rint(known) == known).all():
             raise ValueError("Labels must be whole numbers, or NaN for unlabelled: got fractions.")
         y = known.clip(-(2.0**62), 2.0**62).astype(np.int64)

@@ -28,6 +28,10 @@ def check_data(data: Data, *, num_classes: int | None = None) -> None:
     num_nodes = count_nodes(data)
     if num_nodes < 1:
         raise ValueError("A graph needs at least one node: got none; give x or num_nodes.")
+    for key, part in (("x", x), ("y", y), ("edge_index", edge_index)):
+        if part is not None and not isinstance(part, Tensor):
+            kind = type(part).__name__
+            raise TypeError(f"{key} must be a torch tensor: got {kind}; convert it first.")
     if x is not None:
         _check_features(x)
     if y is not None:
@@ -90,7 +94,8 @@ def count_nodes(data: Data) -> int:
         if isinstance(value, Tensor) and value.dim():
             return value.size(0)
     edge_index = data.get("edge_index")
-    return int(edge_index.max()) + 1 if edge_index is not None and edge_index.numel() else 0
+    has_edges = isinstance(edge_index, Tensor) and edge_index.numel() > 0
+    return int(edge_index.max()) + 1 if has_edges else 0
 
 
 def first_offenders(rows: Int64[Tensor, " wrong"], limit: int = 5) -> str:
@@ -127,7 +132,7 @@ def _check_features(x: Tensor) -> None:
 def _check_labels(y: Tensor, num_classes: int | None) -> None:
     if y.dim() != 1 or y.dtype != torch.int64:
         raise TypeError(f"y must be an int64 tensor [nodes]: got {y.dtype} {list(y.shape)}.")
-    top = num_classes if num_classes is not None else max([*y.unique().tolist(), -1]) + 1
+    top = num_classes if num_classes is not None else int(y.amax()) + 1 if y.numel() else 0
     wrong = ((y < -1) | (y >= top)).nonzero().view(-1)
     if len(wrong):
         values, counts = torch.unique(y.index_select(0, wrong), return_counts=True)

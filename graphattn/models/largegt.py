@@ -12,7 +12,7 @@ from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.nn.hop_tokens import HopTokens
 from graphattn.nn.local_attention import LocalAttention, ProjectedRows
 from graphattn.ops.propagate import propagate
-from graphattn.sampling.neighborhood import sample_neighborhood
+from graphattn.ops.neighborhood import sample_neighborhood
 
 
 class LargeGT(nn.Module):

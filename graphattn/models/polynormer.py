@@ -4,6 +4,7 @@ import torch
 import torch_geometric.nn as pyg
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch_geometric.nn.attention import PolynormerAttention
 
 from graphattn.ops.adjacency import GCNNormalization
 
@@ -70,6 +71,13 @@ class Polynormer(nn.Module):
             dropout=dropout,
             global_dropout=dropout,
         )
+        # PyG gives its attention the width of one head, at which several heads do not fit.
+        width = heads * hidden_channels
+        self.net.global_attn = nn.ModuleList(
+            PolynormerAttention(width, heads, hidden_channels, dropout=dropout, qk_shared=False)
+            for _ in range(global_layers)
+        )
+        self.net.lin_in.requires_grad_(False)  # made by PyG and never used
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @property

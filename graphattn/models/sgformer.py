@@ -12,7 +12,8 @@ class SGFormer(nn.Module):
     """`torch_geometric.nn.models.SGFormer` on one graph: a GCN plus linear all-pairs attention.
 
     logits = linear(graph_weight * gcn(x, edges) + (1 - graph_weight) * attention(x)), passed
-    through PyG's final log-softmax (cross-entropy and arg-max are unmoved by it).
+    through PyG's final log-softmax (cross-entropy and arg-max are unmoved by it). In float32 only,
+    for PyG's attention makes a float32 tensor of its own.
 
     Source: Wu et al. 2023, https://arxiv.org/abs/2306.10759.
 

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 TOTAL_WORK, NODE_WORK = 1_000_000_000, 8_000
 """Edges that exact walks may pass: in all, and a node however many nodes there are."""
 NUM_PROBES = 256
+MAX_RESTARTS = 100
 DENSE_NODES = 1_000
 """Up to this many nodes the eigenvectors come from one dense decomposition."""
 
@@ -249,7 +250,7 @@ def _inverted(smooth: sp.csr_array, null: _NullSpace, count: int, seed: int) -> 
     def invert(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         return null.remove(factors.solve(null.remove(vector.ravel())))
 
-    return _lanczos(invert, num_nodes, count, seed)
+    return _lanczos(invert, num_nodes, count, seed=seed, tolerance=1e-8)
 
 
 def _direct(smooth: sp.csr_array, null: _NullSpace, count: int, seed: int) -> NDArray[np.float64]:
@@ -257,14 +258,16 @@ def _direct(smooth: sp.csr_array, null: _NullSpace, count: int, seed: int) -> ND
         inner = null.remove(vector.ravel())
         return null.remove(inner + smooth @ inner)
 
-    return _lanczos(step, smooth.shape[0], count, seed)
+    return _lanczos(step, smooth.shape[0], count, seed=seed, tolerance=1e-4)
 
 
 def _lanczos(
     multiply: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     num_nodes: int,
     count: int,
+    *,
     seed: int,
+    tolerance: float,
 ) -> NDArray[np.float64]:
     """Eigenvectors of the largest eigenvalues; what has not converged in time is left out."""
     operator = LinearOperator((num_nodes, num_nodes), multiply, dtype=np.float64)
@@ -272,7 +275,7 @@ def _lanczos(
     inner = min(num_nodes - 1, max(4 * count, 20))
     try:
         values, vectors = eigsh(
-            operator, count, which="LA", v0=start, ncv=inner, tol=1e-4, maxiter=100
+            operator, count, which="LA", v0=start, ncv=inner, tol=tolerance, maxiter=MAX_RESTARTS
         )
     except ArpackNoConvergence as stopped:
         values, vectors = stopped.eigenvalues, stopped.eigenvectors

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
-from graphattn.sampling.neighborhood import Neighborhood, Pool, sample_neighborhood
+from graphattn.ops.neighborhood import Neighborhood, Pool, sample_neighborhood
 from graphattn.sampling.store import TokenStore
 
 

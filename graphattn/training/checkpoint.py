@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from graphattn.files import sync_folder
+from graphattn.files import check_space, sync_folder
 from graphattn.training.errors import CorruptCheckpoint
 from graphattn.training.fingerprint import load_into
 
@@ -88,6 +88,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     files[_MANIFEST] = json.dumps(manifest, indent=1, sort_keys=True).encode()
 
     folder.parent.mkdir(parents=True, exist_ok=True)
+    check_space(folder.parent, sum(map(len, files.values())))
     fresh = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
     aside = _aside(folder)
     try:

@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from graphattn.graph import CSRGraph
 from graphattn.sampling.loader import TokenBatch, TokenLoader
-from graphattn.sampling.neighborhood import sample_neighborhood
+from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.sampling.store import TokenStore
 from graphattn.training.feed import classes, device_of, evaluating, trainable
 from graphattn.training.options import TokenOptions

@@ -32,6 +32,7 @@ _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": _INK,
+    "text.parse_math": False,
     "axes.labelcolor": _INK,
     "axes.edgecolor": _INK,
     "xtick.color": _INK,
@@ -51,7 +52,7 @@ def metric_plot(runs: Sequence[RunSummary], metric: str) -> str:
         metric: Its name, for the axis.
 
     Returns:
-        A `<figure>`.
+        A `<figure>`, or a sentence where no model has validation nodes.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -61,6 +62,8 @@ def metric_plot(runs: Sequence[RunSummary], metric: str) -> str:
             for fit in run.fits:
                 if math.isfinite(fit.val):
                     axes.plot(fit.best_epoch + 1, fit.val, "o", ms=4, color=_colour(number))
+        if not axes.lines:
+            return "<p class='note'>No validation nodes: no curve of the metric.</p>"
         _label(axes, "epoch", f"validation {metric}")
         figure.legend(loc="outside right upper", handlelength=3)
         several = any(len(run.fits) > 1 for run in runs)
@@ -82,13 +85,13 @@ def loss_plot(run: RunSummary) -> str:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         axes = figure.add_subplot()
-        _curve(axes, run.fits, "loss", 0, "training (with dropout)")
+        _curve(axes, run.fits, "loss", 0, "training")
         _curve(axes, run.fits, "val_loss", 1, "validation")
         _label(axes, "epoch", "cross-entropy")
         axes.set_ylim(bottom=0)
         if axes.lines:
             axes.legend(handlelength=3)
-        text = "Loss by epoch; the training loss is the mean over the epoch's steps."
+        text = "Training: mean over the epoch's steps, dropout on. Validation: after the epoch."
         return _svg(figure, f"Loss of {run.name} by epoch", text)
 
 
@@ -123,7 +126,7 @@ def confusion_plot(run: RunSummary, class_names: Sequence[str] | None = None) ->
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
         text = "Test nodes by true and predicted class"
-        text += "." if len(run.fits) == 1 else f", all {len(run.fits)} runs together."
+        text += "." if len(run.fits) == 1 else f", {len(run.fits)} runs added up."
         bar = figure.colorbar(image, ax=axes, shrink=0.7, format="{x:.0%}")
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
@@ -174,7 +177,7 @@ def _colour(number: int) -> str:
 def _label(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25, lw=0.6, color=_INK)
 
@@ -187,7 +190,7 @@ def _svg(figure: Figure, name: str, caption: str) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[A-Za-z_0-9.]+">', "<g>", svg)
+    svg = re.sub(r' id="[A-Za-z0-9.]+_[0-9]+"', "", svg)  # names of groups; nothing refers to them
     svg = svg.replace(_INK, "currentColor")
     label = html.escape(name)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

@@ -103,7 +103,7 @@ def _best(runs: Sequence[RunSummary]) -> RunSummary | None:
 def _table(runs: Sequence[RunSummary], metric: str) -> str:
     best = _best(runs)
     head = ["Model", "Runs", f"Validation {metric}", f"Test {metric}"]
-    head += ["Epochs", "Seconds an epoch", "Peak memory", "Parameters"]
+    head += ["Epochs", "Seconds an\u00a0epoch", "Peak memory", "Parameters"]
     rows = []
     for run in runs:
         fits = run.fits
@@ -130,7 +130,7 @@ def _table(runs: Sequence[RunSummary], metric: str) -> str:
 
 def _every_run(runs: Sequence[RunSummary], metric: str) -> str:
     head = ["Model", "Split", "Seed", f"Validation {metric}", f"Test {metric}"]
-    head += ["Best epoch", "Epochs", "Seconds an epoch"]
+    head += ["Best epoch", "Epochs", "Seconds an\u00a0epoch"]
     rows = [
         [
             html.escape(run.name),

@@ -88,13 +88,19 @@ def test_nan_labels_are_unlabelled(load):
     [
         ({"edge_index": None}, r"edge_index is needed.*only \['meta', 'test_mask'"),
         ({"edge_index": None, "hyperedge_index": np.zeros((2, 1))}, "got a hypergraph"),
-        ({"edge_index": np.array([[0, 9], [-1, 1]])}, r"edge_index\[0,1\]=9, edge_index\[1,0\]=-1,"),
+        (
+            {"edge_index": np.array([[0, 9], [-1, 1]])},
+            r"edge_index\[0,1\]=9, edge_index\[1,0\]=-1,",
+        ),
         ({"edge_index": np.array([[0, 1], [1, 0], [2, 3]])}, "looks transposed: use edge_index.t"),
         ({"edge_index": np.array([[0.5], [1.0]])}, "edge_index must hold whole numbers: got float"),
         ({"x": np.full((4, 1), np.nan)}, r"NaN or infinity in rows \[0, 1, 2, 3\]; 4 in all of 4"),
         ({"x": np.full((4, 1), 1e300)}, "NaN or infinity in rows"),
         ({"x": np.ones(4)}, r"x must be numbers \[nodes, channels\]: got float64 \[4\]"),
-        ({"x": np.ones((5, 1)), "train_mask": None, "test_mask": None}, "x, y and num_nodes must count the same nodes"),
+        (
+            {"x": np.ones((5, 1)), "train_mask": None, "test_mask": None},
+            "x, y and num_nodes must count the same nodes",
+        ),
         ({"y": np.array([0, 1, 5, -3])}, r"got -3 \(1x\), 5 \(1x\) in nodes \[2, 3\]; 2 in all"),
         ({"y": np.array([0.5, 1, 0, 0])}, "Labels must be whole numbers"),
         ({"y": np.array([0, 1])}, "must count the same nodes: got x: 4, y: 2 rows"),
@@ -165,7 +171,7 @@ def test_pickled_objects_are_refused_and_not_executed(tmp_path, key):
     hostile = np.empty(1, dtype=object)
     hostile[0] = Bomb(marker)
     np.savez(tmp_path / "evil.npz", **arrays(**{key: hostile}))
-    with pytest.raises(CorruptDataset, match="not a .npz file of plain arrays"):
+    with pytest.raises(CorruptDataset, match=r"not a \.npz file of plain arrays"):
         load_npz(tmp_path / "evil.npz")
     assert not marker.exists()
 
@@ -182,7 +188,9 @@ def test_a_bare_pickle_is_refused(tmp_path):
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     np.savez_compressed(tmp_path / "bomb.npz", **arrays(x=np.zeros((4, 10**6))))
-    with pytest.raises(CorruptDataset, match=r"would unpack to \d+ bytes, more than max_bytes=1000"):
+    with pytest.raises(
+        CorruptDataset, match=r"would unpack to \d+ bytes, more than max_bytes=1000"
+    ):
         load_npz(tmp_path / "bomb.npz", max_bytes=1000)
 
 
@@ -242,7 +250,7 @@ def test_a_missing_file(tmp_path):
 def test_a_wrong_name_finds_the_nearest(tmp_path):
     for name in ("tolokers", "amazon_photo", "city_porto"):
         np.savez(tmp_path / f"{name}.npz", **arrays())
-    with pytest.raises(ValueError, match="no data set 'toloker' in .*: did you mean 'tolokers'"):
+    with pytest.raises(ValueError, match=r"no data set 'toloker' in .*: did you mean 'tolokers'"):
         named("toloker", tmp_path)
     with pytest.raises(ValueError, match="did you mean 'amazon_photo'"):
         named("Amazon-Photo", tmp_path)

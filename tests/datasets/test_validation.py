@@ -20,6 +20,7 @@ def test_a_good_one_passes():
     [
         (Data(), ValueError, "at least one node: got none"),
         (Data(x=torch.ones(2, 1, dtype=torch.long)), TypeError, "x must be a floating tensor"),
+        (Data(x=[[1.0]], num_nodes=1), TypeError, "x must be a torch tensor: got list"),
         (Data(x=torch.ones(2, 1), y=torch.ones(2)), TypeError, "y must be an int64 tensor"),
         (Data(x=torch.ones(2, 1), y=torch.ones(2, 1).long()), TypeError, r"\[nodes\]: got .*2, 1"),
         (Data(x=torch.ones(2, 1), edge_index=EDGES.double()), TypeError, "whole node ids"),

@@ -27,10 +27,10 @@ def test_words_are_those_of_split_mix():
 
 @pytest.mark.parametrize("bound", [1, 2, 3, 10, 2**31 + 11, 2**40 + 3, 2**63 + 5, MASK])
 def test_bounded_integers_are_the_upper_word_of_the_product(bound):
-    counter, drawn = np.uint64(0), []
+    counter, drawn = 0, []
     for _ in range(200):
         before = int(counter)
-        value, counter = sample._below(np.uint64(77), counter, np.uint64(bound))
+        value, counter = sample._below(np.uint64(77), np.uint64(counter), np.uint64(bound))
         drawn.append(int(value))
         words = [
             split_mix((77 + k * 0x9E3779B97F4A7C15) & MASK)

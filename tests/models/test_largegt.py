@@ -6,7 +6,7 @@ import torch
 from graphattn.graph import CSRGraph
 from graphattn.models.largegt import LargeGT
 from graphattn.ops.propagate import propagate
-from graphattn.sampling.neighborhood import sample_neighborhood
+from graphattn.ops.neighborhood import sample_neighborhood
 from torch_geometric.utils import erdos_renyi_graph
 
 NODES, CHANNELS, CLASSES, SAMPLES = 24, 6, 3, 5

@@ -11,7 +11,7 @@ import torch
 
 from graphattn.graph import CSRGraph
 from graphattn.sampling.loader import TokenBatch, TokenLoader
-from graphattn.sampling.neighborhood import sample_neighborhood
+from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.sampling.store import TokenStore
 
 

@@ -16,8 +16,7 @@ from graphattn.training.feeds import FullBatchFeed, TokenFeed
 from graphattn.training.options import TokenOptions
 
 
-@pytest.fixture
-def data() -> Data:
+def _data() -> Data:
     """60 nodes of 3 classes; three of four edges join equal classes."""
     generator = torch.Generator().manual_seed(3)
     y = torch.arange(60) % 3
@@ -30,11 +29,28 @@ def data() -> Data:
     return Data(x=x, y=y, edge_index=torch.cat([edges, edges.flip(0)], dim=1))
 
 
-@pytest.fixture
-def split() -> SimpleNamespace:
+def _split() -> SimpleNamespace:
     """33 training nodes (a last batch of one at batch size 16), 12 validation, 15 test."""
     order = torch.randperm(60, generator=torch.Generator().manual_seed(4))
     return SimpleNamespace(train=order[:33], val=order[33:45], test=order[45:])
+
+
+@pytest.fixture
+def data() -> Data:
+    """A graph with three planted classes."""
+    return _data()
+
+
+@pytest.fixture
+def split() -> SimpleNamespace:
+    """Its training, validation and test nodes."""
+    return _split()
+
+
+@pytest.fixture(scope="session")
+def split_of_all() -> SimpleNamespace:
+    """The same split, for fixtures that outlive a test; not to be changed."""
+    return _split()
 
 
 class Line(nn.Module):
@@ -66,17 +82,16 @@ def make_line(data: Data, split: Any) -> Callable[[], tuple[Line, FullBatchFeed]
     return make
 
 
-@pytest.fixture
-def make_largegt(data: Data, split: Any) -> Callable[..., tuple[LargeGT, TokenFeed]]:
+@pytest.fixture(scope="session")
+def make_largegt() -> Callable[..., tuple[LargeGT, TokenFeed]]:
     """Make the same untrained LargeGT, and a feed for it, as often as asked."""
 
     def make(**options: Any) -> tuple[LargeGT, TokenFeed]:
+        data, split = _data(), _split()
         store = TokenStore.in_memory(CSRGraph.from_data(data), data.x)
         chosen = {"num_samples": 4, "batch_size": 16, "eval_batch_size": 8, **options}
         feed = TokenFeed(store, data.y, split.train, options=TokenOptions(**chosen))
-        model = _seeded(
-            lambda: LargeGT(3, 8, 3, scope="full", codebook_size=8, global_channels=4)
-        )
+        model = _seeded(lambda: LargeGT(3, 8, 3, scope="full", codebook_size=8, global_channels=4))
         return model, feed
 
     return make

@@ -68,7 +68,7 @@ def test_one_flipped_bit_is_found(tmp_path, name, where):
 def test_missing_file_and_missing_folder(tmp_path):
     _write(tmp_path / "last")
     (tmp_path / "last" / "state.pt").unlink()
-    with pytest.raises(CorruptCheckpoint, match="state.pt is missing"):
+    with pytest.raises(CorruptCheckpoint, match=r"state\.pt is missing"):
         load_checkpoint(tmp_path / "last")
     with pytest.raises(FileNotFoundError, match="no checkpoint in"):
         load_checkpoint(tmp_path / "other")
@@ -76,9 +76,13 @@ def test_missing_file_and_missing_folder(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", "null", '{"format": 1}', '{"format": 2, "sha256": {}, "about": {}}', "[" * 9000]
-    + ['{"format": 1, "sha256": {"../../etc/passwd": "0"}, "about": {}}']
-    + ['{"format": 1, "sha256": 3, "about": {}}', '{"format": 1, "sha256": [[]], "about": 1}'],
+    [
+        *("", "[]", "{", "null", "[" * 9000, '{"format": 1}'),
+        '{"format": 2, "sha256": {}, "about": {}}',
+        '{"format": 1, "sha256": {"../../etc/passwd": "0"}, "about": {}}',
+        '{"format": 1, "sha256": 3, "about": {}}',
+        '{"format": 1, "sha256": [[]], "about": 1}',
+    ],
 )
 def test_any_other_manifest_is_refused(tmp_path, text):
     _write(tmp_path / "last")

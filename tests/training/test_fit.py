@@ -115,7 +115,7 @@ def test_without_validation_nodes_the_last_epoch_counts(make_line, split, caplog
     assert torch.equal(last.weights["linear.weight"], best.weights["linear.weight"])
     again = fit(*make_line(), split, options=options, out=tmp_path, resume=True)
     assert torch.equal(again.test_logits, result.test_logits)
-    with pytest.raises(ValueError, match="got an empty split.val"):
+    with pytest.raises(ValueError, match=r"got an empty split\.val"):
         fit(*make_line(), split, options=FitOptions(schedule="plateau"))
 
 
@@ -231,7 +231,7 @@ def test_wrong_arguments_are_named(line, make_line, split):
             fit(model, feed, SimpleNamespace(**{**vars(split), **change}))
     with pytest.raises(ValueError, match=r"each of 3 classes: got shape \(33, 2\)"):
         fit(line(out_channels=2), feed, split)
-    with pytest.raises(ValueError, match="got 'acc'. Did you mean 'accuracy'"):
+    with pytest.raises(ValueError, match=r"got 'acc'\. Did you mean 'accuracy'"):
         fit(model, feed, split, metric="acc")
 
 

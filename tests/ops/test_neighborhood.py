@@ -15,7 +15,7 @@ import torch
 from scipy.stats import chi2
 
 from graphattn.graph import CSRGraph
-from graphattn.sampling.neighborhood import sample_neighborhood
+from graphattn.ops.neighborhood import sample_neighborhood
 
 
 def random_graph(seed):
@@ -147,7 +147,7 @@ def test_same_table_for_four_threads():
     script = (
         "import numba, torch, numpy as np\n"
         "from graphattn.graph import CSRGraph\n"
-        "from graphattn.sampling.neighborhood import sample_neighborhood\n"
+        "from graphattn.ops.neighborhood import sample_neighborhood\n"
         "generator = np.random.default_rng(5)\n"
         "graph = CSRGraph.from_edge_index(generator.integers(500, size=(2, 3000)), 500)\n"
         "assert numba.get_num_threads() == 4\n"
