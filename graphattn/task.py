@@ -23,6 +23,7 @@ from graphattn.graph import CSRGraph
 from graphattn.keys import check_keys
 
 _LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
+_SPARSE = 0.9  # a share of zeros from which features are taken for counts of words
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,5 +179,9 @@ def task_of(data: Data, options: DataOptions, *, need_splits: bool = True) -> Ta
 def _features(options: DataOptions, x: Tensor) -> Any:
     if options.features != "auto":
         return options.features
-    large = x.numel() > 0 and float(torch.maximum(x.max(), -x.min())) > _LARGEST
-    return "standardize" if large else "none"
+    if x.numel() == 0:
+        return "none"
+    if float(torch.maximum(x.max(), -x.min())) > _LARGEST:
+        return "standardize"
+    bag_of_words = float(x.min()) >= 0 and float((x == 0).float().mean()) >= _SPARSE
+    return "row" if bag_of_words else "none"

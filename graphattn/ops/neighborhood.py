@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graphattn.graph import CSRGraph
 from graphattn.kernels.sample import draw_neighborhood
+from graphattn.ops.threads import as_many_threads_as_torch
 
 Pool = Literal["list", "set"]
 Direction = Literal["in", "out", "both"]
@@ -100,7 +101,8 @@ def sample_neighborhood(
 def _draw(
     graph: CSRGraph, seeds: Tensor, num_samples: int, options: tuple[int, bool, int, int]
 ) -> Neighborhood:
-    ids, mask, hop = draw_neighborhood(
-        graph.rowptr, graph.col, seeds.cpu().numpy(), num_samples, *options
-    )
+    with as_many_threads_as_torch():
+        ids, mask, hop = draw_neighborhood(
+            graph.rowptr, graph.col, seeds.cpu().numpy(), num_samples, *options
+        )
     return Neighborhood(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(hop).long())

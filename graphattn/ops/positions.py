@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graphattn.graph import CSRGraph
 from graphattn.kernels.positions import return_probabilities
+from graphattn.ops.threads import as_many_threads_as_torch
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,10 @@ def random_walk_positions(
     """
     budget = max(TOTAL_WORK // max(graph.num_nodes, 1), NODE_WORK)
     back = graph if graph.is_undirected else graph.reverse()
-    out = return_probabilities((graph.rowptr, graph.col), (back.rowptr, back.col), channels, budget)
+    with as_many_threads_as_torch():
+        out = return_probabilities(
+            (graph.rowptr, graph.col), (back.rowptr, back.col), channels, budget
+        )
     missing = np.isnan(out)
     if missing.any():
         logger.info("random_walk: %.1f %% of the values are estimated", 100 * missing.mean())

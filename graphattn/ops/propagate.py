@@ -11,6 +11,7 @@ from torch import Tensor
 from graphattn.graph import CSRGraph
 from graphattn.kernels.csr import looped_degrees
 from graphattn.kernels.propagate import spread
+from graphattn.ops.threads import as_many_threads_as_torch
 
 Norm = Literal["sym", "row"]
 
@@ -99,7 +100,8 @@ class PropagationSteps:
             ``[N, C]``.
         """
         graph = self._graph
-        return spread(graph.rowptr, graph.col, hop * self._before[:, None], self._after)
+        with as_many_threads_as_torch():
+            return spread(graph.rowptr, graph.col, hop * self._before[:, None], self._after)
 
 
 def check_propagation(graph: CSRGraph, shape: tuple[int, ...], num_hops: int, norm: str) -> None:

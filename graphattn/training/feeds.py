@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphattn.graph import CSRGraph
-from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.ops.neighborhood import sample_neighborhood
+from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.store import TokenStore
 from graphattn.training.feed import classes, device_of, evaluating, trainable
 from graphattn.training.options import TokenOptions
@@ -162,7 +162,7 @@ class TokenFeed:
     def train_batches(self, epoch: int) -> Generator[TokenBatch, None, None]:
         """Yield the training seeds in the epoch's order, with the epoch's tokens."""
         self._loader.set_epoch(epoch)
-        yield from _steadily(self._loader)
+        yield from self._loader
 
     def forward(self, model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         """Return the logits of a batch's seeds and their labels."""
@@ -182,7 +182,7 @@ class TokenFeed:
         if not len(nodes):
             return torch.empty(0, self.out_channels)
         with evaluating(model):
-            batches = _steadily(self._load(nodes, train=False))
+            batches = self._load(nodes, train=False)
             logits = [self._logits(model, batch).float().cpu() for batch in batches]
         return torch.cat(logits)
 
@@ -240,18 +240,6 @@ class TokenFeed:
             seeds=b.seeds,
             codes=self.codes,
         )
-
-
-def _steadily(loader: TokenLoader) -> Generator[TokenBatch, None, None]:
-    """Yield batches, with torch's thread count as it was: a sampler's OpenMP kernel resets it.
-
-    Results depend on that count in their last bits, and it must not depend on `num_workers`.
-    """
-    threads = torch.get_num_threads()
-    for batch in loader:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        yield batch
 
 
 def _sparse(graph: CSRGraph) -> Tensor:

@@ -5,7 +5,6 @@ import logging
 import numpy as np
 import pytest
 import torch
-from numba import get_num_threads, set_num_threads
 
 from graphattn.graph import CSRGraph
 from graphattn.ops import positions as module
@@ -102,12 +101,12 @@ def test_estimate_with_isolated_nodes_and_components(monkeypatch):
 
 def test_random_walk_is_the_same_for_any_number_of_threads():
     graph = random_graph(200, 800, 5, directed=True)
-    threads = get_num_threads()
+    threads = torch.get_num_threads()
     try:
-        set_num_threads(1)
+        torch.set_num_threads(1)
         single = positions(graph, "random_walk", 6)
     finally:
-        set_num_threads(threads)
+        torch.set_num_threads(threads)
     assert torch.equal(single, positions(graph, "random_walk", 6))
 
 
