@@ -55,7 +55,8 @@ def works(python: Path) -> bool:
     """Whether this interpreter starts (a moved or copied .venv does not)."""
     if not python.exists():
         return False
-    return subprocess.run([python, "-c", "import pip"], capture_output=True).returncode == 0
+    started = subprocess.run([python, "-c", "import pip"], capture_output=True, check=False)
+    return started.returncode == 0
 
 
 def check_machine() -> None:
@@ -85,7 +86,8 @@ def make_venv() -> None:
     if works(PYTHON):
         return
     shutil.rmtree(VENV, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
+    command = [sys.executable, "-m", "venv", VENV]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         last = (made.stderr or made.stdout).strip().splitlines()

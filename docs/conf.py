@@ -8,7 +8,7 @@ import graphattn
 
 project = "graphattn"
 author = "the graphattn authors"
-copyright = "2026, the graphattn authors"  # noqa: A001 - Sphinx's name
+copyright = "2026, the graphattn authors"
 release = version = graphattn.__version__
 
 extensions = [
@@ -48,7 +48,7 @@ def write_reference() -> None:
             kind = "autoclass" if isinstance(getattr(module, public), type) else "autofunction"
             if not callable(getattr(module, public)):
                 continue
-            lines += [f"```{{eval-rst}}", f".. {kind}:: graphattn.{name}.{public}"]
+            lines += ["```{eval-rst}", f".. {kind}:: graphattn.{name}.{public}"]
             lines += ["   :members:", "```", ""] if kind == "autoclass" else ["```", ""]
         pages.append(name)
         write_if_changed(folder / f"{name}.md", "\n".join(lines))

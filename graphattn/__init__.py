@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from graphattn.nn.codebook_attention import CodebookAttention
     from graphattn.nn.hop_tokens import HopTokens
     from graphattn.nn.local_attention import LocalAttention
+    from graphattn.ops.neighborhood import sample_neighborhood
     from graphattn.ops.positions import positions
     from graphattn.ops.propagate import propagate
     from graphattn.sampling.loader import TokenBatch, TokenLoader
-    from graphattn.ops.neighborhood import sample_neighborhood
     from graphattn.sampling.store import TokenStore
     from graphattn.training.fit import fit
     from graphattn.training.options import FitOptions, TokenOptions

@@ -43,9 +43,7 @@ def local_attention(p, x, index, mask, heads, num_layers=1, types=None):
             source = embedded if layer == 0 else tokens
             q, k, v = [], [], []
             for token, shift in zip(source, shifts, strict=True):
-                normed = layer_norm(
-                    token, p[f"norms.{layer}.weight"], p[f"norms.{layer}.bias"]
-                )
+                normed = layer_norm(token, p[f"norms.{layer}.weight"], p[f"norms.{layer}.bias"])
                 qkv = linear(p[f"lin_qkv.{layer}.weight"], p[f"lin_qkv.{layer}.bias"], normed)
                 if layer == 0:
                     qkv = torch.cat([qkv[:hidden], qkv[hidden:] + shift[: 2 * hidden]])
@@ -66,7 +64,9 @@ def local_attention(p, x, index, mask, heads, num_layers=1, types=None):
                 gathered = []
                 for head in range(heads):
                     part = slice(head * size, (head + 1) * size)
-                    weights = softmax([(q[i][part] * k[j][part]).sum() / size**0.5 for j in range(len(slots))])
+                    weights = softmax(
+                        [(q[i][part] * k[j][part]).sum() / size**0.5 for j in range(len(slots))]
+                    )
                     gathered.append(sum(w * v[j][part] for j, w in enumerate(weights)))
                 y = linear(
                     p[f"lin_out.{layer}.weight"], p[f"lin_out.{layer}.bias"], torch.cat(gathered)
@@ -77,7 +77,9 @@ def local_attention(p, x, index, mask, heads, num_layers=1, types=None):
         target = tokens[0]
         read = target
         if len(tokens) > 1:
-            scores = [(p["lin_score.weight"][0] * t).sum() + 0.7 * target.sum() + 3.0 for t in tokens[1:]]
+            scores = [
+                (p["lin_score.weight"][0] * t).sum() + 0.7 * target.sum() + 3.0 for t in tokens[1:]
+            ]
             read = target + sum(w * t for w, t in zip(softmax(scores), tokens[1:], strict=True))
         out.append(read)
     return torch.stack(out)
@@ -141,9 +143,7 @@ class Codebook:
             distances = [float(((row - e) ** 2).sum()) for e in self.e]
             codes.append(distances.index(min(distances)))
         num = len(self.e)
-        self.s = [
-            self.decay * s + (1 - self.decay) * codes.count(j) for j, s in enumerate(self.s)
-        ]
+        self.s = [self.decay * s + (1 - self.decay) * codes.count(j) for j, s in enumerate(self.s)]
         total = sum(self.s)
         self.s = [(s + 1e-5) / (total + num * 1e-5) * total for s in self.s]
         for j in range(num):
@@ -170,7 +170,7 @@ def under(p, prefix):
 
 
 def largegt(p, features, tokens, mask, heads, scope, pe=None, counts=None):
-    """LargeGT in evaluation mode (spec section 2), seed by seed; ``features[v]`` is X, C1, C2 of v."""
+    """LargeGT in evaluation mode (spec section 2); ``features[v]`` is X, C1, C2 of node v."""
 
     def mlp(prefix, x):
         hidden = torch.relu(linear(p[prefix + "0.weight"], p[prefix + "0.bias"], x))
@@ -182,7 +182,9 @@ def largegt(p, features, tokens, mask, heads, scope, pe=None, counts=None):
         rows = torch.stack(
             [mlp("lin_tokens.", features[v, c]) for v in range(num_nodes) for c in range(contexts)]
         )
-        index = torch.tensor([[int(t) * contexts + c for t in row for c in range(contexts)] for row in tokens])
+        index = torch.tensor(
+            [[int(t) * contexts + c for t in row for c in range(contexts)] for row in tokens]
+        )
         wide = torch.tensor([[bool(m) for m in row for _ in range(contexts)] for row in mask])
         parts.append(local_attention(under(p, "local."), rows, index, wide, heads))
     if scope != "local":
@@ -232,7 +234,7 @@ def pool_of(edges, num_nodes, seed, num_hops, kind):
 
 
 def propagate(edges, num_nodes, x, num_hops, norm):
-    """Dense powers of the normalised adjacency matrix times ``x``, [nodes, 1 + num_hops, channels]."""
+    """Dense powers of the normalised adjacency times ``x``, [nodes, 1 + num_hops, channels]."""
     a = torch.zeros(num_nodes, num_nodes, dtype=x.dtype)
     for source, target in edges:
         a[target, source] = 1.0

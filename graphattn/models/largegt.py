@@ -1,4 +1,4 @@
-"""LargeGT: attention over sampled 2-hop tokens that carry 2-hop context, and over a global codebook."""
+"""LargeGT: attention over sampled 2-hop tokens with 2-hop context, and over a global codebook."""
 
 from typing import Literal
 
@@ -11,8 +11,8 @@ from graphattn.graph import CSRGraph
 from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.nn.hop_tokens import HopTokens
 from graphattn.nn.local_attention import LocalAttention, ProjectedRows
-from graphattn.ops.propagate import propagate
 from graphattn.ops.neighborhood import sample_neighborhood
+from graphattn.ops.propagate import propagate
 
 
 class LargeGT(nn.Module):
@@ -151,8 +151,9 @@ class LargeGT(nn.Module):
         for module in self.children():
             parts = module if isinstance(module, nn.Sequential) else (module,)
             for part in parts:
-                if hasattr(part, "reset_parameters"):
-                    part.reset_parameters()
+                reset = getattr(part, "reset_parameters", None)
+                if callable(reset):
+                    reset()
 
     def forward(
         self,
@@ -210,7 +211,7 @@ class LargeGT(nn.Module):
         seed: int = 0,
         batch_size: int = 1024,
     ) -> Float[Tensor, "nodes classes"]:
-        """Classifies every node of a graph, differentiably in ``x``: for influence and small graphs.
+        """Classifies every node of a graph, differentiably in ``x``; for influence, small graphs.
 
         Propagation runs inside; the tokens are fixed by ``seed``, as a loader of the same seed
         draws them in evaluation. Call it in evaluation mode to measure a trained model.
@@ -248,7 +249,7 @@ class LargeGT(nn.Module):
         )
         projected = None if self.scope == "global" else self._project(rows)
         logits = []
-        for part in nodes.to(x.device).split(batch_size):
+        for part in torch.split(nodes.to(x.device), batch_size):
             ids, mask, hop = (table.to(x.device).index_select(0, part) for table in tokens)
             logits.append(
                 self._classify(

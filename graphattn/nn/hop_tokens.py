@@ -1,4 +1,4 @@
-"""A seed's own features after each hop of propagation, as tokens to attend to and as one summary."""
+"""A seed's own features after each hop of propagation, as tokens and as one summary."""
 
 import math
 

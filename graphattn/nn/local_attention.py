@@ -1,4 +1,4 @@
-"""Attention of each seed's sampled tokens to each other, read out at the seed: LargeGT's local module."""
+"""Attention of each seed's tokens to each other, read out at the seed: LargeGT's local module."""
 
 import math
 from typing import NamedTuple
@@ -113,7 +113,7 @@ class LocalAttention(nn.Module):
             x: The table of rows, for instance node features.
             index: For each seed the rows it attends to; column 0 is the seed itself.
             mask: ``True`` where a token exists; column 0 must.
-            types: The kind of each token, from 0 to ``num_types - 1``; needed iff ``num_types > 0``.
+            types: The kind of each token, 0 to ``num_types - 1``; needed iff ``num_types > 0``.
 
         Returns:
             One vector a seed, ``hidden = heads * in_channels``.
@@ -146,11 +146,8 @@ class LocalAttention(nn.Module):
     ) -> Float[Tensor, "seeds hidden"]:
         """Attends over rows already projected; arguments and result as those of :meth:`forward`."""
         if (types is None) != (self.type_embedding is None):
-            raise ValueError(
-                "types must be given exactly when num_types > 0: got "
-                f"types={'none' if types is None else 'some'}, "
-                f"num_types={0 if self.type_embedding is None else self.type_embedding.num_embeddings}."
-            )
+            given = "none" if types is None else "some"
+            raise ValueError(f"types must be given exactly when num_types > 0: got {given}.")
         flat = index.flatten()
         q, k, v, residual = (
             table.index_select(0, flat).view(*index.shape, self.out_channels) for table in rows

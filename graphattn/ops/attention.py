@@ -1,4 +1,4 @@
-"""Attention as pure functions of tensors: over the tokens of many seeds at once, and as a weighted readout."""
+"""Attention over the tokens of many seeds at once, and a weighted readout, as pure functions."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -36,7 +36,7 @@ def token_attention(
         >>> token_attention(x, x, x, heads=4).shape
         torch.Size([2, 5, 8])
     """
-    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+    q, k, v = (t.view(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
     bias = None if mask is None else mask[:, None, None, :]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
 
@@ -68,7 +68,7 @@ def weighted_readout(
         weights = scores.softmax(dim=-1)
     else:
         scores = scores.masked_fill(~mask, float("-inf"))
-        # A seed without tokens has only -inf: its scores are set to 0 first, its weights to 0 after.
+        # A seed without tokens has only -inf: its scores become 0 first, its weights 0 after.
         empty = ~mask.any(dim=-1, keepdim=True)
         weights = scores.masked_fill(empty, 0.0).softmax(dim=-1).masked_fill(~mask, 0.0)
     return (weights.to(values.dtype).unsqueeze(1) @ values).squeeze(1)

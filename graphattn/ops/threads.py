@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import numba
 import torch
 
+_LAUNCHED = numba.get_num_threads()  # as many as numba ever starts; set_num_threads takes no more
+
 
 @contextmanager
 def as_many_threads_as_torch() -> Iterator[None]:
@@ -20,7 +22,7 @@ def as_many_threads_as_torch() -> Iterator[None]:
         True
     """
     threads, before = torch.get_num_threads(), numba.get_num_threads()
-    numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
+    numba.set_num_threads(max(1, min(threads, _LAUNCHED)))
     try:
         yield
     finally:

@@ -3,11 +3,12 @@
 import oracles
 import pytest
 import torch
+from torch_geometric.utils import erdos_renyi_graph
+
 from graphattn.graph import CSRGraph
 from graphattn.models.largegt import LargeGT
-from graphattn.ops.propagate import propagate
 from graphattn.ops.neighborhood import sample_neighborhood
-from torch_geometric.utils import erdos_renyi_graph
+from graphattn.ops.propagate import propagate
 
 NODES, CHANNELS, CLASSES, SAMPLES = 24, 6, 3, 5
 SMALL = {"global_channels": 4, "codebook_size": 8}
@@ -16,7 +17,9 @@ SMALL = {"global_channels": 4, "codebook_size": 8}
 def make_graph(seed: int = 0):
     torch.manual_seed(seed)
     edge_index = erdos_renyi_graph(NODES - 1, 0.12)  # the last node is isolated
-    return CSRGraph.from_edge_index(edge_index, num_nodes=NODES), torch.randn(NODES, CHANNELS).double()
+    return CSRGraph.from_edge_index(edge_index, num_nodes=NODES), torch.randn(
+        NODES, CHANNELS
+    ).double()
 
 
 def make_model(**options) -> LargeGT:
@@ -142,7 +145,9 @@ def test_evaluation_repeats_moves_nothing_and_state_survives(options):
     assert torch.equal(first, call(twin, graph, x, torch.arange(NODES)))
     twin.reset_parameters()
     changed = [n for n, p in twin.named_parameters() if not torch.equal(p, before[n])]
-    assert {n.split(".")[0] for n in changed} == {n.split(".")[0] for n, _ in twin.named_parameters()}
+    assert {n.split(".")[0] for n in changed} == {
+        n.split(".")[0] for n, _ in twin.named_parameters()
+    }
 
 
 def test_renumbering_the_nodes_renumbers_the_output():

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from graphattn.nn import CodebookAttention
 from oracles import Codebook
+
+from graphattn.nn import CodebookAttention
 
 NODES, CODES, CHANNELS, G, PE = 30, 7, 5, 4, 3
 
@@ -11,8 +12,13 @@ NODES, CODES, CHANNELS, G, PE = 30, 7, 5, 4, 3
 def make_layer(pe_channels: int = PE, **options) -> CodebookAttention:
     torch.manual_seed(1)
     return CodebookAttention(
-        CHANNELS, head_channels=6, heads=2, global_channels=G, pe_channels=pe_channels,
-        codebook_size=CODES, **options,
+        CHANNELS,
+        head_channels=6,
+        heads=2,
+        global_channels=G,
+        pe_channels=pe_channels,
+        codebook_size=CODES,
+        **options,
     ).double()
 
 
@@ -20,7 +26,9 @@ def make_layer(pe_channels: int = PE, **options) -> CodebookAttention:
 def test_forward_and_moving_averages_equal_loops_over_20_batches(pe_channels):
     layer = make_layer(pe_channels)
     state = {name: value.clone() for name, value in layer.state_dict().items()}
-    named = dict(layer.named_parameters()) | {k: v for k, v in state.items() if k not in dict(layer.named_parameters())}
+    named = dict(layer.named_parameters()) | {
+        k: v for k, v in state.items() if k not in dict(layer.named_parameters())
+    }
     book = Codebook(named, NODES, heads=2, global_channels=G)
     codes = torch.full((NODES,), -1, dtype=torch.int32)
     for step in range(20):
@@ -62,7 +70,9 @@ def test_as_global_attention_of_any_model_it_needs_no_codes():
     for _ in range(3):
         out = layer(x)
     assert out.shape == (NODES, 12) and out.isfinite().all() and layer.count.sum() == 0
-    torch.testing.assert_close(layer.cluster_size.sum(), torch.tensor(NODES * (1 - 0.99**3)).double())
+    torch.testing.assert_close(
+        layer.cluster_size.sum(), torch.tensor(NODES * (1 - 0.99**3)).double()
+    )
 
 
 def test_evaluation_moves_no_buffer_and_is_repeatable():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from graphattn.nn import HopTokens
 
 
@@ -10,7 +11,7 @@ def test_equals_loops_in_value_and_gradient():
     own = torch.randn(5, 3, 3, dtype=torch.double, requires_grad=True)
     tokens, summary = layer(own)
     for seed in range(5):
-        projected = [own[seed, l] @ layer.weight[l] + layer.bias[l, 0] for l in range(3)]
+        projected = [own[seed, i] @ layer.weight[i] + layer.bias[i, 0] for i in range(3)]
         for hop in range(3):
             expected = layer.lin_token(torch.relu(projected[hop]))
             torch.testing.assert_close(tokens[seed, hop], expected, rtol=0, atol=1e-12)

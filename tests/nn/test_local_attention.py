@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from graphattn.nn import LocalAttention
 from oracles import local_attention
+
+from graphattn.nn import LocalAttention
 
 SEEDS, TOKENS, ROWS, CHANNELS = 4, 6, 9, 5
 
@@ -11,7 +12,9 @@ SEEDS, TOKENS, ROWS, CHANNELS = 4, 6, 9, 5
 def make_layer(**options) -> LocalAttention:
     layer = LocalAttention(CHANNELS, heads=2, **options).double().eval()
     with torch.no_grad():
-        for parameter in layer.parameters():  # larger than at the start, so that attention is uneven
+        for (
+            parameter
+        ) in layer.parameters():  # larger than at the start, so that attention is uneven
             parameter.copy_(torch.randn_like(parameter) * 0.5)
     return layer
 
@@ -51,7 +54,11 @@ def test_renumbering_rows_changes_nothing():
     x, index, mask, _ = make_input()
     order = torch.randperm(ROWS)
     renumbered = torch.empty_like(order).scatter_(0, order, torch.arange(ROWS))
-    again = layer(x.index_select(0, order), renumbered.index_select(0, index.flatten()).view_as(index), mask=mask)
+    again = layer(
+        x.index_select(0, order),
+        renumbered.index_select(0, index.flatten()).view_as(index),
+        mask=mask,
+    )
     torch.testing.assert_close(layer(x, index, mask=mask), again)
 
 
@@ -65,13 +72,17 @@ def test_padding_tokens_have_no_say():
 def test_batch_of_one_equals_its_row_in_a_batch():
     layer = make_layer()
     x, index, mask, _ = make_input()
-    torch.testing.assert_close(layer(x, index[2:3], mask=mask[2:3])[0], layer(x, index, mask=mask)[2])
+    torch.testing.assert_close(
+        layer(x, index[2:3], mask=mask[2:3])[0], layer(x, index, mask=mask)[2]
+    )
 
 
 def test_every_parameter_receives_a_gradient_and_state_survives():
     layer = LocalAttention(CHANNELS, heads=2, num_layers=2, num_types=3)
     types = torch.randint(3, (SEEDS, TOKENS))
-    layer(torch.randn(ROWS, CHANNELS), torch.randint(ROWS, (SEEDS, TOKENS)), types=types).square().sum().backward()
+    layer(
+        torch.randn(ROWS, CHANNELS), torch.randint(ROWS, (SEEDS, TOKENS)), types=types
+    ).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in layer.parameters())
     twin = LocalAttention(CHANNELS, heads=2, num_layers=2, num_types=3)
     twin.load_state_dict(layer.state_dict())
@@ -93,4 +104,8 @@ def test_errors_say_what_would_be_right():
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\): got dropout=1.0"):
         LocalAttention(4, dropout=1.0)
     with pytest.raises(ValueError, match="types must be given exactly when num_types > 0"):
-        LocalAttention(4)(torch.randn(3, 4), torch.zeros(1, 2, dtype=torch.long), types=torch.zeros(1, 2, dtype=torch.long))
+        LocalAttention(4)(
+            torch.randn(3, 4),
+            torch.zeros(1, 2, dtype=torch.long),
+            types=torch.zeros(1, 2, dtype=torch.long),
+        )

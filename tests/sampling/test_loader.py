@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from graphattn.graph import CSRGraph
-from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.ops.neighborhood import sample_neighborhood
+from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.store import TokenStore
 
 

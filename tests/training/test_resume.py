@@ -276,6 +276,7 @@ _SCRIPT = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 def test_killed_at_random_times(tmp_path):
     epochs, rng = "20", random.Random(os.getpid())
     script = tmp_path / "script.py"
