@@ -60,7 +60,7 @@ _HOMES = {
     "positions": "ops.positions",
     "propagate": "ops.propagate",
     "run_experiment": "experiment",
-    "sample_neighborhood": "sampling.neighborhood",
+    "sample_neighborhood": "ops.neighborhood",
 }
 
 
