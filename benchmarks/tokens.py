@@ -1,4 +1,4 @@
-"""Tokens for all nodes of a graph: ours beside the paper's algorithm (A A, then one draw a node)."""
+"""Tokens for all nodes of a graph: ours beside the paper's algorithm (A A, one draw a node)."""
 
 import random
 from typing import Any

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graphattn.config import MODELS, SAMPLERS, RunConfig, find, known_keys
+from graphattn.config import MODELS, SAMPLERS, RunConfig, known_keys
 from graphattn.files import read_array
 from graphattn.keys import check_keys
+from graphattn.names import find
 from graphattn.ops.positions import positions
 from graphattn.sampling.store import TokenStore
 from graphattn.task import Task
@@ -157,6 +158,11 @@ def device_of(config: RunConfig) -> torch.device:
 
     Raises:
         ValueError: There is no such device.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> device_of(RunConfig(DataOptions("karate"), device="cpu"))
+        device(type='cpu')
     """
     if config.device != "auto":
         try:

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 
 from graphattn.keys import nearest
-from graphattn.training.errors import CorruptCheckpoint, Interrupted
+from graphattn.training.errors import Interrupted
 
 COMMANDS = {
     "train": "train a model over splits and seeds, print a table, write a run folder",
@@ -94,10 +94,9 @@ def exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return 130
-    if isinstance(error, CorruptCheckpoint) or type(error).__name__.startswith("Corrupt"):
-        return 4
-    corrupt = (zipfile.BadZipFile, tarfile.TarError, pickle.UnpicklingError, EOFError)
-    if isinstance(error, corrupt):
+    broken = (zipfile.BadZipFile, tarfile.TarError, pickle.UnpicklingError, EOFError)
+    ours = any(kind.__name__.startswith("Corrupt") for kind in type(error).__mro__)
+    if ours or isinstance(error, broken):
         return 4
     resource = (OSError, MemoryError, ImportError, FloatingPointError)
     if isinstance(error, resource) or _is_out_of_memory(error):
@@ -112,6 +111,10 @@ def _run(command: str, argv: list[str]) -> int:
             f"there is no command {command!r}{f': did you mean {hint}?' if hint else '.'} "
             f"There are {', '.join(COMMANDS)}."
         )
+    if "torch" not in sys.modules:
+        # Threads that wait for each other spin otherwise: ten times slower where cores are shared.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")
     here = str(Path.cwd())
     if here not in sys.path:  # a model of the user's own is imported from where they stand
         sys.path.append(here)

@@ -5,23 +5,14 @@ samplers and data sets. Imports neither torch nor PyG, so that a config is quick
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import yaml
 
 from graphattn.keys import check_keys, flat_keys, numbers
+from graphattn.names import Named
 from graphattn.training.options import FitOptions, TokenOptions
-
-
-class Named(NamedTuple):
-    """What a short name stands for: an import path, and the options that belong to the name."""
-
-    path: str
-    options: Mapping[str, Any] = {}
-
 
 MODELS = {
     "largegt": Named("graphattn.models.largegt.LargeGT"),
@@ -61,8 +52,8 @@ class DataOptions:
         root: Folder of `.npz` data sets; by default that of the variable GRAPHATTN_DATA.
         options: Keyword arguments of the data set's function.
         features: "standardize" (each column to mean 0 and deviation 1), "row" (rows sum to 1),
-            "none", or "auto": standardize where a value exceeds 10 in size,
-            "row" where nothing is negative and nine in ten are zero (words), else "none".
+            "none", or "auto": "standardize" where a value exceeds 10 in size, "row" where nothing
+            is negative and nine in ten are zero (words), else "none".
         nan: What becomes of NaN and infinite features: an error, zero, the column's mean, or the
             node is dropped.
         undirected: Add the reverse of every edge.
@@ -264,39 +255,3 @@ def known_keys() -> list[str]:
         True
     """
     return flat_keys(RunConfig(DataOptions("")).to_mapping())
-
-
-def find(name: str, table: Mapping[str, Named], what: str) -> tuple[Any, Mapping[str, Any]]:
-    """Import what a short name or an import path stands for.
-
-    Args:
-        name: A key of the table, or `package.module.thing`.
-        table: The short names.
-        what: The key that holds the name, for the message.
-
-    Returns:
-        The class or function, and the options that belong to the short name.
-
-    Raises:
-        ValueError: Neither; the nearest short name is given.
-
-    Example:
-        >>> find("larggt", MODELS, "model.name")
-        Traceback (most recent call last):
-        ...
-        ValueError: model.name must be one of largegt, ... or an import path: got 'larggt'. Did ...
-    """
-    named = table.get(name) or Named(name)
-    module, _, attribute = named.path.rpartition(".")
-    wrong = f"{what} must be one of {', '.join(table)} or an import path: got {name!r}."
-    if not module or not all(part.isidentifier() for part in named.path.split(".")):
-        near = get_close_matches(name, table, n=1)
-        raise ValueError(wrong + (f" Did you mean {near[0]!r}?" if near else ""))
-    try:
-        return getattr(import_module(module), attribute), named.options
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise  # a package that this module itself needs
-        raise ValueError(f"{wrong} There is no module {error.name!r} to import.") from error
-    except AttributeError as error:
-        raise ValueError(f"{wrong} The module {module!r} has no {attribute!r}.") from error

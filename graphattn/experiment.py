@@ -36,7 +36,12 @@ _RUN = re.compile(r"split(\d+)-seed(\d+)")
 
 
 class Fitted(NamedTuple):
-    """A finished run: its figures, and the model with its best weights beside what feeds it."""
+    """A finished run: its figures, and the model with its best weights beside what feeds it.
+
+    Example:
+        >>> Fitted._fields
+        ('result', 'model', 'feed')
+    """
 
     result: FitResult
     model: nn.Module
@@ -193,6 +198,13 @@ def run_one(
 
     Raises:
         ValueError: The folder holds a run of another configuration.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> config = RunConfig(DataOptions("karate"), model="mlp")
+        >>> task = load_task(config.data)
+        >>> run_one(config, task, split=0, seed=3, store=None, out=None).result.num_test
+        24
     """
     single = replace(config, seeds=str(seed), splits=str(split))
     if out is not None:
@@ -216,7 +228,15 @@ def run_one(
 
 
 def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:
-    """Return what decides the weights of a run: its config, and a hash of the data."""
+    """Return what decides the weights of a run: its config, and a hash of the data.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> config = RunConfig(DataOptions("karate"), model="mlp")
+        >>> task = load_task(config.data)
+        >>> fingerprint(config, task)["model"]["name"]
+        'mlp'
+    """
     return {**config.fingerprint(), "data_digest": task.digest}
 
 

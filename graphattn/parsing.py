@@ -10,8 +10,9 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from graphattn.building import DEFAULTS, filled_in
-from graphattn.config import BATCHING, MODELS, DataOptions, RunConfig, StoreOptions, find
+from graphattn.config import BATCHING, MODELS, DataOptions, RunConfig, StoreOptions
 from graphattn.keys import check_keys, flat_keys, read_yaml
+from graphattn.names import find
 from graphattn.training.options import FitOptions, TokenOptions
 
 _OWN_KEYS = ("config", "print_config", "help")
@@ -103,6 +104,10 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: A key is unknown (the nearest is named), or a value of the wrong kind.
         SystemExit: Help or the config was asked for, and printed.
+
+    Example:
+        >>> parse(tokenize_parser(), ["--data.name", "digits"])["tokens"]["norm"]
+        'sym'
     """
     known = [key for key in parser.get_defaults().keys() if key != "config"]  # noqa: SIM118
     free = tuple(f"{key}." for key in known)
@@ -137,6 +142,10 @@ def without_sections(argv: Sequence[str], kept: Sequence[str]) -> list[str]:
 
     Raises:
         ValueError: A config file is unreadable.
+
+    Example:
+        >>> without_sections(["--out", "a"], ["data"])
+        ['--out', 'a']
     """
     reduced, rest = [], list(argv)
     while rest:

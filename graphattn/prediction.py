@@ -35,6 +35,15 @@ class TrainedRun:
         split: The split it was trained on.
         model: With the weights best on validation.
         feed: What feeds the model.
+
+    Example:
+        >>> import tempfile
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.experiment import run_experiment
+        >>> out = tempfile.mkdtemp()
+        >>> _ = run_experiment(RunConfig(DataOptions("karate"), model="mlp", out=out))
+        >>> [ids.shape for ids, _ in load_run(Path(out)).probabilities(torch.tensor([3, 1]))]
+        [torch.Size([2])]
     """
 
     config: RunConfig
@@ -83,6 +92,15 @@ def load_run(
     Raises:
         ValueError: There is no such run, or the data are not those it was trained on.
         graphattn.training.errors.CorruptCheckpoint: The weights were altered or are torn.
+
+    Example:
+        >>> import tempfile
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.experiment import run_experiment
+        >>> out = tempfile.mkdtemp()
+        >>> _ = run_experiment(RunConfig(DataOptions("karate"), model="mlp", out=out))
+        >>> len(load_run(Path(out)).nodes("test"))
+        24
     """
     folders = run_folders(run)
     fitting = [
@@ -166,6 +184,16 @@ def write_predictions(trained: TrainedRun, nodes: Tensor, out: Path) -> None:
     Raises:
         ValueError: The file's name ends in neither.
         OSError: The disk is full or read-only; an older file is intact.
+
+    Example:
+        >>> import tempfile
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.experiment import run_experiment
+        >>> out = tempfile.mkdtemp()
+        >>> _ = run_experiment(RunConfig(DataOptions("karate"), model="mlp", out=out))
+        >>> write_predictions(load_run(Path(out)), torch.tensor([3, 1]), Path(out) / "p.csv")
+        >>> (Path(out) / "p.csv").read_text().splitlines()[0]
+        'node,class,p0,p1'
     """
     if out.suffix not in (".csv", ".npy"):
         raise ValueError(f"out must end in .csv or .npy: got {out}.")

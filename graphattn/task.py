@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphattn.config import DATASETS, DataOptions, find
+from graphattn.config import DATASETS, DataOptions
 from graphattn.datasets.features import fill_missing, normalize_rows, standardize
 from graphattn.datasets.npz import load_npz, named
 from graphattn.datasets.splits import Split, splits
@@ -21,6 +21,7 @@ from graphattn.datasets.validation import check_data
 from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
 from graphattn.keys import check_keys
+from graphattn.names import find
 
 _LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
 _SPARSE = 0.9  # a share of zeros from which features are taken for counts of words
@@ -39,6 +40,10 @@ class Task:
         num_classes: One more than the largest label.
         metric: Name of the metric the data set is judged by.
         digest: Hash of graph, features and labels.
+
+    Example:
+        >>> load_task(DataOptions("karate")).data.num_edges
+        156
     """
 
     options: DataOptions

@@ -15,10 +15,10 @@ from graphattn.config import (
     DataOptions,
     RunConfig,
     StoreOptions,
-    find,
     known_keys,
 )
 from graphattn.keys import check_keys, flat_keys, numbers, read_yaml
+from graphattn.names import find
 from graphattn.training.options import FitOptions, TokenOptions
 
 

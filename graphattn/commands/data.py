@@ -10,7 +10,13 @@ from graphattn.task import load_data
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `graphattn data`: list data sets, describe one, make one of own files."""
+    """Run `graphattn data`: list data sets, describe one, make one of own files.
+
+    Example:
+        >>> main(["list"])
+        digits ...
+        0
+    """
     parser = argparse.ArgumentParser(
         prog="graphattn data",
         description="List data sets, describe one, or make one of your own files.",

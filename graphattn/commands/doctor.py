@@ -35,6 +35,10 @@ class Finding(NamedTuple):
         what: Which thing.
         detail: What was found.
         mend: What to type; empty where nothing is to be mended.
+
+    Example:
+        >>> Finding("ok", "torch", "2.13.0").mend
+        ''
     """
 
     state: str
@@ -44,7 +48,12 @@ class Finding(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `graphattn doctor`."""
+    """Run `graphattn doctor`.
+
+    Example:
+        >>> code = main([])
+        ok ...
+    """
     argparse.ArgumentParser(
         prog="graphattn doctor", description="Say what is installed and what is live."
     ).parse_args(list(argv))

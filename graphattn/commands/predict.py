@@ -10,7 +10,14 @@ NODES = "train, val, test, all, or a file of ids (.npy, or text with one a line)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `graphattn predict`: classes and probabilities of nodes, from a run folder alone."""
+    """Run `graphattn predict`: classes and probabilities of nodes, from a run folder alone.
+
+    Example:
+        >>> main(["runs/none"])
+        Traceback (most recent call last):
+        ...
+        ValueError: runs/none is no run folder: ...
+    """
     parser = argparse.ArgumentParser(
         prog="graphattn predict", description="Predict with the best weights of a run."
     )

@@ -12,7 +12,14 @@ from graphattn.task import load_task
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `graphattn tokenize`: build the folder that token models draw from."""
+    """Run `graphattn tokenize`: build the folder that token models draw from.
+
+    Example:
+        >>> main(["--out", "stores/none"])
+        Traceback (most recent call last):
+        ...
+        ValueError: data.name must be given: got none; ...
+    """
     parsed = parse(tokenize_parser(), without_sections(argv, ("data", "tokens")))
     out = parsed.pop("out", None)
     config = RunConfig.from_mapping(parsed)

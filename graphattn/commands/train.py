@@ -11,7 +11,14 @@ from graphattn.training.report import write_report
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `graphattn train`: train, write the run folder, print the table."""
+    """Run `graphattn train`: train, write the run folder, print the table.
+
+    Example:
+        >>> main(["--data.name", "karate", "--seeds", "one"])
+        Traceback (most recent call last):
+        ...
+        ValueError: seeds must be numbers such as 0, 0-9 or 0,3: got 'one'.
+    """
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     flags.add_argument("--resume", action="store_true")
     flags.add_argument("--overwrite", action="store_true")

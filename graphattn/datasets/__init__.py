@@ -1,4 +1,26 @@
-"""Functions that return PyG `Data`: bundled, made, or read from uniform files; splits and checks.
+"""Functions that return PyG ``Data``: bundled, synthetic, and the uniform ``.npz``; and splits."""
 
-Nothing is imported here, so that reading one data set does not load what another needs.
-"""
+from graphattn.datasets.bundled import digits, karate
+from graphattn.datasets.features import fill_missing, normalize_rows, standardize
+from graphattn.datasets.npz import load_npz, named
+from graphattn.datasets.splits import Split, random_split, splits
+from graphattn.datasets.synthetic import barbell, grid, ring, stochastic_block_model
+from graphattn.datasets.validation import check_data
+
+__all__ = [
+    "Split",
+    "barbell",
+    "check_data",
+    "digits",
+    "fill_missing",
+    "grid",
+    "karate",
+    "load_npz",
+    "named",
+    "normalize_rows",
+    "random_split",
+    "ring",
+    "splits",
+    "standardize",
+    "stochastic_block_model",
+]

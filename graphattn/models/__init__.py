@@ -1,0 +1,9 @@
+"""Whole networks, one paper a file, made of layers; they take tensors and give logits."""
+
+from graphattn.models.gnn import GNN
+from graphattn.models.largegt import LargeGT
+from graphattn.models.mlp import MLP
+from graphattn.models.polynormer import Polynormer
+from graphattn.models.sgformer import SGFormer
+
+__all__ = ["GNN", "MLP", "LargeGT", "Polynormer", "SGFormer"]

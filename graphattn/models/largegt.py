@@ -221,7 +221,7 @@ class LargeGT(nn.Module):
             edge_index: Edges, sources then targets.
             pe: Positions; needed iff ``pe_channels > 0``.
             num_samples: Tokens a node, itself included.
-            pool: See :func:`~graphattn.sampling.sample_neighborhood`.
+            pool: See :func:`~graphattn.sample_neighborhood`.
             seed: Fixes the tokens.
             batch_size: How many nodes are attended to at once; bounds memory without gradients.
 

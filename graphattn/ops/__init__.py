@@ -1,0 +1,22 @@
+"""Pure functions of tensors: what layers, samplers and models are made of."""
+
+from graphattn.ops.adjacency import to_sparse_adjacency
+from graphattn.ops.attention import token_attention, weighted_readout
+from graphattn.ops.codebook import code_sums, nearest_code, recount, smooth_sizes
+from graphattn.ops.neighborhood import Neighborhood, sample_neighborhood
+from graphattn.ops.positions import positions
+from graphattn.ops.propagate import propagate
+
+__all__ = [
+    "Neighborhood",
+    "code_sums",
+    "nearest_code",
+    "positions",
+    "propagate",
+    "recount",
+    "sample_neighborhood",
+    "smooth_sizes",
+    "to_sparse_adjacency",
+    "token_attention",
+    "weighted_readout",
+]

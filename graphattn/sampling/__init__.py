@@ -1,7 +1,6 @@
-"""Samplers that choose what a node attends to, the store they draw from, and batches."""
+"""The store that tokens are drawn from, and batches of what is drawn."""
 
-from graphattn.ops.neighborhood import Neighborhood, sample_neighborhood
 from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.store import TokenStore
 
-__all__ = ["Neighborhood", "TokenBatch", "TokenLoader", "TokenStore", "sample_neighborhood"]
+__all__ = ["TokenBatch", "TokenLoader", "TokenStore"]
