@@ -4,6 +4,9 @@ SIZE ?= moderate
 RUN := .venv/bin/python
 # One core a process: libraries that each take all cores slow one another down in tests.
 export OMP_NUM_THREADS ?= 2
+# Threads that wait let other programs run: spinning makes a busy machine ten times slower.
+export OMP_WAIT_POLICY ?= passive
+export GOMP_SPINCOUNT ?= 0
 export PYTHONNOUSERSITE := 1
 
 .PHONY: demo test lint bench docs env env-docs format clean

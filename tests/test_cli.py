@@ -74,7 +74,7 @@ def test_train_prints_the_table_and_writes_the_folder(here, capsys):
     assert result["test"]["mean"] == pytest.approx(np.mean(values))
     assert result["test"]["std"] == pytest.approx(np.std(values, ddof=1))
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["data"]["features"] == "none"  # as resolved, no longer "auto"
+    assert config["data"]["features"] == "row"  # as resolved, no longer "auto"
     assert config["model"]["dropout"] == 0.5
     for name in ("config.yaml", "metrics.jsonl", "result.json", "best", "last"):
         assert (folder / "split0-seed1" / name).exists()
@@ -182,6 +182,38 @@ def test_data_sets_that_are_not_there(here, capsys):
     assert cli.main(["train", "--data.name", "torn.npz"]) == 4
 
 
+def test_own_positions_are_checked(here, capsys):
+    np.save("pe.npy", np.ones((34, 2), np.float32))
+    assert train(*LARGEGT, "--tokens.pe", "pe.npy") == 0
+    np.save("pe.npy", np.ones((33, 2), np.float32))
+    assert train(*LARGEGT, "--tokens.pe", "pe.npy", "--out", "b") == 2
+    assert (
+        "tokens.pe must hold finite numbers [34, channels]: got [33, 2]" in capsys.readouterr().err
+    )
+
+
+def test_own_data_by_import_path(here, capsys):
+    Path("own_data.py").write_text(
+        "from graphattn.datasets.bundled import karate\n"
+        "def club(seed: int = 0): return karate(seed=seed)\n"
+        "def nothing(): return 3\n"
+    )
+    argv = ["--data.name", "own_data.club", "--data.options.seed", "3", *GCN]
+    assert cli.main(["train", *argv, "--train.epochs", "1", "--out", "a"]) == 0
+    assert cli.main(["train", "--data.name", "own_data.nothing"]) == 2
+    assert "must return PyG Data: own_data.nothing gave int" in capsys.readouterr().err
+    assert cli.main(["train", "--data.name", "own_data.club", "--data.options.sed", "3"]) == 2
+    assert "did you mean data.options.seed" in capsys.readouterr().err
+    del sys.modules["own_data"]
+
+
+def test_features_as_asked_for(here):
+    for features in ("standardize", "row", "none"):
+        assert train(*GCN, "--data.features", features, "--out", features) == 0
+    results = [json.loads(Path(f, "result.json").read_text()) for f in ("standardize", "none")]
+    assert results[0]["runs"] != results[1]["runs"]
+
+
 def test_print_config_is_a_config(here, capsys):
     assert train(*GCN, "--print_config") == 0
     printed = capsys.readouterr().out
@@ -275,7 +307,7 @@ def test_predict_refuses_data_that_changed(here, capsys):
     assert cli.main(["data", "convert", "karate", "--out", "k.npz"]) == 0
     assert cli.main(["train", "--data.name", "k.npz", *GCN, "--train.epochs", "2"]) == 0
     arrays = dict(np.load("k.npz"))
-    arrays["x"][0, 0] = 9
+    arrays["x"][0, 1] = 1
     np.savez("k.npz", **arrays)
     assert cli.main(["predict", "runs/k-gcn"]) == 2
     assert "trained on other data" in capsys.readouterr().err
