@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from graphattn.ops.propagate import propagate
     from graphattn.sampling.loader import TokenBatch, TokenLoader
     from graphattn.sampling.store import TokenStore
-    from graphattn.training.fit import fit
+    from graphattn.training.fitting import fit
     from graphattn.training.options import FitOptions, TokenOptions
 
 __version__ = "0.1.0"
@@ -56,7 +56,7 @@ _HOMES = {
     "TokenLoader": "sampling.loader",
     "TokenOptions": "training.options",
     "TokenStore": "sampling.store",
-    "fit": "training.fit",
+    "fit": "training.fitting",
     "positions": "ops.positions",
     "propagate": "ops.propagate",
     "run_experiment": "experiment",

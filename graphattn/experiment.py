@@ -28,7 +28,7 @@ from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import read_manifest
 from graphattn.training.feed import Feed
 from graphattn.training.fingerprint import check_fingerprint
-from graphattn.training.fit import FitResult, fit
+from graphattn.training.fitting import FitResult, fit
 from graphattn.training.summary import FitRecord, read_fit
 
 logger = logging.getLogger(__name__)

@@ -120,16 +120,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ...
         FileNotFoundError: no checkpoint in nowhere: ...
     """
-    for _ in range(_TRIES):
-        manifest = read_manifest(folder)
+    for attempt in range(_TRIES):
+        seen = _identity(folder)
         try:
+            manifest = read_manifest(folder)
             files = _verified(_standing(folder), manifest["sha256"])
             break
-        except CorruptCheckpoint:
-            if read_manifest(folder) == manifest:
-                raise  # Otherwise a running training has just replaced it: read the new one.
-    else:
-        raise CorruptCheckpoint(f"{folder} was replaced {_TRIES} times while it was read.")
+        except (CorruptCheckpoint, FileNotFoundError):
+            # A running training may just have replaced it: then the new one is read.
+            if _identity(folder) == seen or attempt == _TRIES - 1:
+                raise
     return Checkpoint(
         weights=_read_tensors(folder / _WEIGHTS, files[_WEIGHTS]),
         state=_read_state(folder / _STATE, files[_STATE]),
@@ -220,11 +220,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-_TRIES = 5
+_TRIES = 20
 
 
 def _standing(folder: Path) -> Path:
     return folder if folder.exists() or not _aside(folder).exists() else _aside(folder)
+
+
+def _identity(folder: Path) -> tuple[Path, int] | None:
+    """Tell one checkpoint in a folder from the next: where it stands, and which file it is."""
+    path = _standing(folder) / _MANIFEST
+    try:
+        return path, path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _aside(folder: Path) -> Path:

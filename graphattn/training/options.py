@@ -40,7 +40,7 @@ class FitOptions:
 
     Example:
         >>> FitOptions(lr=0.01, schedule="cosine").epochs
-        100
+        40
         >>> FitOptions(epochs=0)
         Traceback (most recent call last):
         ...
@@ -50,10 +50,10 @@ class FitOptions:
     optimizer: Optimizer = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
-    epochs: int = 100
+    epochs: int = 40
     schedule: ScheduleName = "constant"
     warmup: int = 0
-    patience: int = 0
+    patience: int = 10
     clip_norm: float = 0.0
     class_weights: bool = False
     label_smoothing: float = 0.0

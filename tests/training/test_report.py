@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from graphattn.training.fit import FitOptions, fit
+from graphattn.training.fitting import FitOptions, fit
 from graphattn.training.plots import confusion_plot
 from graphattn.training.report import FitRecord, RunSummary, read_fit, write_report
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from graphattn.training.checkpoint import load_checkpoint
 from graphattn.training.errors import CorruptCheckpoint, Interrupted
-from graphattn.training.fit import FitOptions, fit
+from graphattn.training.fitting import FitOptions, fit
 from graphattn.training.loop import Loop
 
 _TIMES = {"seconds", "eval_seconds"}
@@ -234,7 +234,7 @@ _SCRIPT = textwrap.dedent(
     import sys, types, torch
     from pathlib import Path
     from torch import nn
-    from graphattn.training.fit import FitOptions, fit
+    from graphattn.training.fitting import FitOptions, fit
 
     class Feed:  # Batches of 4 with dropout and batch norm, and a state of its own.
         num_nodes, out_channels, steps_per_epoch = 24, 2, 5

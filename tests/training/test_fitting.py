@@ -13,7 +13,7 @@ from graphattn.models.gnn import GNN
 from graphattn.training.checkpoint import load_checkpoint, load_weights
 from graphattn.training.errors import NonFiniteLoss
 from graphattn.training.feeds import FullBatchFeed
-from graphattn.training.fit import FitOptions, fit
+from graphattn.training.fitting import FitOptions, fit
 from graphattn.training.metrics import accuracy
 
 
