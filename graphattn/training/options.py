@@ -53,7 +53,7 @@ class FitOptions:
     epochs: int = 40
     schedule: ScheduleName = "constant"
     warmup: int = 0
-    patience: int = 10
+    patience: int = 0
     clip_norm: float = 0.0
     class_weights: bool = False
     label_smoothing: float = 0.0
