@@ -180,13 +180,17 @@ def largegt(p, features, tokens, mask, heads, scope, pe=None, counts=None):
     num_nodes, contexts, _ = features.shape
     if scope != "global":
         rows = torch.stack(
-            [mlp("lin_tokens.", features[v, c]) for v in range(num_nodes) for c in range(contexts)]
+            [
+                mlp("neighborhood.lin_rows.", features[v, c])
+                for v in range(num_nodes)
+                for c in range(contexts)
+            ]
         )
         index = torch.tensor(
             [[int(t) * contexts + c for t in row for c in range(contexts)] for row in tokens]
         )
         wide = torch.tensor([[bool(m) for m in row for _ in range(contexts)] for row in mask])
-        parts.append(local_attention(under(p, "local."), rows, index, wide, heads))
+        parts.append(local_attention(under(p, "neighborhood.attention."), rows, index, wide, heads))
     if scope != "local":
         seeds = []
         for row in tokens:

@@ -9,8 +9,7 @@ from torch_geometric.nn import BatchNorm
 
 from graphattn.graph import CSRGraph
 from graphattn.nn.codebook_attention import CodebookAttention
-from graphattn.nn.hop_tokens import HopTokens
-from graphattn.nn.local_attention import LocalAttention, ProjectedRows
+from graphattn.nn.neighborhood_encoder import NeighborhoodEncoder
 from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.ops.propagate import propagate
 
@@ -100,32 +99,24 @@ class LargeGT(nn.Module):
                 "pe_channels needs the global module: got scope='local' with "
                 f"pe_channels={pe_channels}; take scope='global' or 'full'."
             )
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.scope, self.hops, self.direction = scope, hops, direction
-        self.num_hops, self.num_own_hops, self.hop_embedding = num_hops, num_own_hops, hop_embedding
-        self.pe_channels = pe_channels
+        self.in_channels, self.scope, self.direction = in_channels, scope, direction
+        self.num_hops, self.num_own_hops, self.pe_channels = num_hops, num_own_hops, pe_channels
         self.num_contexts = 1 + num_hops * (2 if direction == "both" else 1)
-        width = heads * hidden_channels
-        head_channels = 0
+        width, head_channels = heads * hidden_channels, 0
         if scope != "global":
-            split = self.num_contexts if hops == "channels" else 1
-            self.lin_tokens = nn.Sequential(
-                nn.Linear(in_channels * split, hidden_channels),
-                nn.ReLU(),
-                nn.Dropout(dropout),
-                nn.Linear(hidden_channels, hidden_channels),
-            )
-            self.local = LocalAttention(
+            self.neighborhood = NeighborhoodEncoder(
+                in_channels,
                 hidden_channels,
+                self.num_contexts,
                 heads=heads,
                 num_layers=num_layers,
-                num_types=self._num_types(),
-                dropout=attention_dropout,
+                hops=hops,
+                num_own_hops=num_own_hops,
+                hop_embedding=hop_embedding,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
             )
-            head_channels += width
-        if num_own_hops:
-            self.own_hops = HopTokens(in_channels, hidden_channels, num_own_hops, dropout=dropout)
-            head_channels += hidden_channels
+            head_channels += self.neighborhood.out_channels
         if scope != "local":
             self.lin_seed = nn.Sequential(
                 nn.Linear(in_channels, hidden_channels),
@@ -186,19 +177,18 @@ class LargeGT(nn.Module):
         Raises:
             ValueError: An argument is missing, not wanted, or of another size.
         """
-        self._check(rows, hop, own)
-        seed_rows = ids[:, 0]
-        return self._classify(
-            None if self.scope == "global" else self._project(rows),
-            rows[:, 0].index_select(0, seed_rows),
-            ids,
-            mask=mask,
-            hop=hop,
-            own=own,
-            pe=pe,
-            seeds=seeds,
-            codes=codes,
-        )
+        if rows.size(1) != self.num_contexts or rows.size(2) != self.in_channels:
+            raise ValueError(
+                f"rows must be [rows, {self.num_contexts}, {self.in_channels}] (contexts, channels)"
+                f": got {list(rows.shape)}; direction={self.direction!r} and "
+                f"num_hops={self.num_hops} set the contexts."
+            )
+        local = None
+        if self.scope != "global":
+            projected = self.neighborhood.project(rows)
+            local = self.neighborhood.attend(projected, ids, mask=mask, hop=hop, own=own)
+        x = rows[:, 0].index_select(0, ids[:, 0])
+        return self._classify(local, x, pe, seeds, codes)
 
     def node_forward(
         self,
@@ -247,111 +237,30 @@ class LargeGT(nn.Module):
             direction=self.direction,
             seed=seed,
         )
-        projected = None if self.scope == "global" else self._project(rows)
+        projected = None if self.scope == "global" else self.neighborhood.project(rows)
         logits = []
         for part in torch.split(nodes.to(x.device), batch_size):
-            ids, mask, hop = (table.to(x.device).index_select(0, part) for table in tokens)
-            logits.append(
-                self._classify(
-                    projected,
-                    x.index_select(0, part),
-                    ids,
-                    mask=mask,
-                    hop=hop if self.hop_embedding else None,
-                    own=None if own is None else own.index_select(0, part),
-                    pe=None if pe is None else pe.index_select(0, part),
-                    seeds=part,
-                )
-            )
+            local = None
+            if projected is not None:
+                ids, mask, hop = (table.to(x.device).index_select(0, part) for table in tokens)
+                part_own = None if own is None else own.index_select(0, part)
+                local = self.neighborhood.attend(projected, ids, mask=mask, hop=hop, own=part_own)
+            part_pe = None if pe is None else pe.index_select(0, part)
+            logits.append(self._classify(local, x.index_select(0, part), part_pe))
         return torch.cat(logits)
 
     def _classify(
         self,
-        projected: ProjectedRows | None,
+        local: Tensor | None,
         x: Tensor,
-        ids: Tensor,
-        *,
-        mask: Tensor | None = None,
-        hop: Tensor | None = None,
-        own: Tensor | None = None,
-        pe: Tensor | None = None,
+        pe: Tensor | None,
         seeds: Tensor | None = None,
         codes: Tensor | None = None,
     ) -> Tensor:
-        parts = []
-        if projected is not None:
-            own_tokens = None
-            if own is not None:
-                own_tokens, summary = self.own_hops(own)
-                parts.append(summary)
-            parts.insert(0, self._attend(projected, ids, mask, hop, own_tokens))
+        parts = [] if local is None else [local]
         if self.scope != "local":
             parts.append(self.codebook(self.lin_seed(x), pe, seeds=seeds, codes=codes))
         return self.head(torch.cat(parts, dim=1))
-
-    def _project(self, rows: Tensor) -> ProjectedRows:
-        """Computes once a row what does not depend on who attends to it."""
-        flat = rows.flatten(1) if self.hops == "channels" else rows.flatten(0, 1)
-        return self.local.project(self.lin_tokens(flat))
-
-    def _attend(
-        self,
-        projected: ProjectedRows,
-        ids: Tensor,
-        mask: Tensor | None,
-        hop: Tensor | None,
-        own_tokens: Tensor | None,
-    ) -> Tensor:
-        split = 1 if self.hops == "channels" else self.num_contexts
-        context = torch.arange(split, device=ids.device)
-        index = (ids.unsqueeze(-1) * split + context).flatten(1)
-        if mask is not None:
-            mask = mask.repeat_interleave(split, dim=1)
-        types = None
-        if self.hop_embedding and hop is not None:
-            types = (hop.unsqueeze(-1) * split + context).flatten(1)
-        elif own_tokens is not None:
-            types = torch.zeros_like(index)
-        if own_tokens is not None:
-            num_seeds, num_own, _ = own_tokens.shape
-            added = torch.arange(num_seeds * num_own, device=ids.device).view(num_seeds, num_own)
-            index = torch.cat([index, added + projected.key.size(0)], dim=1)
-            own_projected = self.local.project(own_tokens.flatten(0, 1))
-            projected = ProjectedRows(
-                *(torch.cat(pair) for pair in zip(projected, own_projected, strict=True))
-            )
-            if mask is not None:
-                mask = torch.cat([mask, mask.new_ones(num_seeds, num_own)], dim=1)
-            first = self._num_types() - num_own
-            kinds = torch.arange(first, first + num_own, device=ids.device).expand(num_seeds, -1)
-            types = torch.cat([types, kinds], dim=1) if types is not None else kinds
-        return self.local.attend(projected, index, mask=mask, types=types)
-
-    def _num_types(self) -> int:
-        """Counts kinds of tokens: (hop of token, hop of context), then the seed's own hops."""
-        kinds = 0
-        if self.hop_embedding:
-            kinds = self.num_contexts * (1 if self.hops == "channels" else self.num_contexts)
-        elif self.num_own_hops:
-            kinds = 1
-        return kinds + (self.num_own_hops + 1 if self.num_own_hops else 0)
-
-    def _check(self, rows: Tensor, hop: Tensor | None, own: Tensor | None) -> None:
-        if rows.size(1) != self.num_contexts or rows.size(2) != self.in_channels:
-            raise ValueError(
-                f"rows must be [rows, {self.num_contexts}, {self.in_channels}] (contexts, channels)"
-                f": got {list(rows.shape)}; direction={self.direction!r} and "
-                f"num_hops={self.num_hops} set the contexts."
-            )
-        if self.hop_embedding and hop is None:
-            raise ValueError("hop must be given: hop_embedding=True, got no hop of the tokens.")
-        expected = self.num_own_hops + 1 if self.num_own_hops else 0
-        got = 0 if own is None else own.size(1)
-        if got != expected:
-            raise ValueError(
-                f"own must hold {expected} hops of each seed for num_own_hops={self.num_own_hops}: "
-                f"got {got}."
-            )
 
 
 def _head(

@@ -3,5 +3,6 @@
 from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.nn.hop_tokens import HopTokens
 from graphattn.nn.local_attention import LocalAttention
+from graphattn.nn.neighborhood_encoder import NeighborhoodEncoder
 
-__all__ = ["CodebookAttention", "HopTokens", "LocalAttention"]
+__all__ = ["CodebookAttention", "HopTokens", "LocalAttention", "NeighborhoodEncoder"]

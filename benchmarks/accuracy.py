@@ -1,0 +1,131 @@
+"""Runs every row of the results table and writes docs/results.md.
+
+    GRAPHATTN_DATA=/folder/of/npz/files python benchmarks/accuracy.py [--only cora] [--table]
+
+Rows stand in accuracy.yaml. A row with choices tries each on split 0, seed 0, takes the one best on
+the validation nodes, and runs that. Runs are resumed and never repeated; --table runs nothing.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "results.md"
+
+
+def main() -> None:
+    """Runs what is missing, then writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="*", help="data sets; by default all")
+    parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"))
+    parser.add_argument("--table", action="store_true", help="write the page from finished runs")
+    args = parser.parse_args()
+    plan = yaml.safe_load((HERE / "accuracy.yaml").read_text())
+    for name, dataset in plan["datasets"].items():
+        if not args.table and (not args.only or name in args.only):
+            for row in dataset["rows"]:
+                run_row(name, row, plan, args.runs)
+    PAGE.write_text(page(plan, args.runs))
+    print(f"written: {PAGE}")
+
+
+def run_row(dataset: str, row: dict[str, Any], plan: dict[str, Any], runs: Path) -> None:
+    """Runs a row's choices, then the row."""
+    for number in range(len(choices(row, plan))):
+        train(command(dataset, row, plan, number), folder(dataset, row, runs, number))
+    best = chosen(dataset, row, plan, runs)
+    train(f"{command(dataset, row, plan, best)} {row.get('final', '')}", folder(dataset, row, runs))
+
+
+def train(arguments: str, out: Path) -> None:
+    """Runs `graphattn train`; a finished run is left alone by it."""
+    print(f"graphattn train {arguments}", flush=True)
+    words = ["-m", "graphattn", "train", *shlex.split(arguments), "--out", str(out)]
+    subprocess.run([sys.executable, "-W", "ignore", *words], check=True)
+
+
+def command(dataset: str, row: dict[str, Any], plan: dict[str, Any], choice: int | None) -> str:
+    """What stands after `graphattn train`, with one of the row's choices."""
+    picked = choices(row, plan)[choice] if choice is not None else ""
+    parts = (f"--data.name {dataset}", plan["common"].get(row.get("common", ""), ""))
+    return " ".join(part for part in (*parts, row.get("command", ""), picked) if part)
+
+
+def choices(row: dict[str, Any], plan: dict[str, Any]) -> list[str]:
+    """The configurations a row chooses from; none for a fixed one."""
+    given = row.get("choices", [])
+    return list(plan["choices"][given] if isinstance(given, str) else given)
+
+
+def folder(dataset: str, row: dict[str, Any], runs: Path, choice: int | None = None) -> Path:
+    """The run folder of a row or of one of its choices."""
+    return runs / (f"{dataset}-{row['id']}" + ("" if choice is None else f"-choice{choice}"))
+
+
+def chosen(dataset: str, row: dict[str, Any], plan: dict[str, Any], runs: Path) -> int | None:
+    """The choice with the best validation metric on split 0, seed 0; the first of equals."""
+    results = [
+        read(folder(dataset, row, runs, number)) for number in range(len(choices(row, plan)))
+    ]
+    if not results or None in results:
+        return None
+    values = [result["val"]["mean"] for result in results if result]
+    return values.index(max(values))
+
+
+def read(run: Path) -> dict[str, Any] | None:
+    """A run's result.json, or nothing while it is not finished."""
+    path = run / "result.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def page(plan: dict[str, Any], runs: Path) -> str:
+    """The results page."""
+    lines = ["# Results", "", plan["about"].strip(), ""]
+    for name, dataset in plan["datasets"].items():
+        lines += [f"## {name}", "", dataset["about"].strip(), ""]
+        lines += ["| model | splits x seeds | validation | test | s/epoch | memory | parameters |"]
+        lines += ["|---|---|---|---|---|---|---|"]
+        commands = []
+        for row in dataset["rows"]:
+            result = read(folder(name, row, runs))
+            if result is None:
+                lines.append(f"| {row['name']} | not run yet | | | | | |")
+                continue
+            lines.append(table_row(row["name"], result))
+            best = chosen(name, row, plan, runs)
+            full = f"{command(name, row, plan, best)} {row.get('final', '')}".strip()
+            tried = len(choices(row, plan))
+            note = f" (the best of {tried} on the validation nodes of split 0)" if tried else ""
+            commands.append(f"- {row['name']}{note}: `graphattn train {full}`")
+        lines += ["", "Published: " + dataset["published"].strip(), "", *commands, ""]
+    return "\n".join(lines)
+
+
+def table_row(name: str, result: dict[str, Any]) -> str:
+    """One line of a table."""
+    runs = result["runs"]
+    count = f"{len({r['split'] for r in runs})} x {len({r['seed'] for r in runs})}"
+    cells = [f"{figure(result[part])}" for part in ("val", "test")]
+    seconds = f"{result['seconds_per_epoch']:.3g}"
+    memory = f"{result['peak_memory_bytes'] / 1e6:,.0f} MB"
+    cells = [name, count, *cells, seconds, memory, f"{result['num_parameters']:,}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def figure(of: dict[str, float | None]) -> str:
+    """Mean and, over several runs, the unbiased standard deviation."""
+    if of["std"] is None:
+        return f"{of['mean']:.4f}"
+    return f"{of['mean']:.4f} ± {of['std']:.4f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""What a seed sees of its neighbourhood: sampled tokens, their hops of context, its own hops."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from graphattn.nn.hop_tokens import HopTokens
+from graphattn.nn.local_attention import LocalAttention, ProjectedRows
+
+
+class NeighborhoodEncoder(nn.Module):
+    r"""Turns the tokens of each seed into one vector: the local half of LargeGT.
+
+    Each distinct row of a batch is projected once (:meth:`project`), however many seeds attend to
+    it (:meth:`attend`):
+
+    .. math:: Z = W_2\,\mathrm{ReLU}(W_1 S) , \qquad
+        \mathrm{out}_v = [\mathrm{LocalAttention}(Z_v)\,;\,\mathrm{summary}_v]
+
+    The summary of the seed's own hops is there iff ``num_own_hops > 0``. Source: LargeGT, section 3
+    of https://arxiv.org/abs/2312.11109; own hops after NAGphormer and SIGN, see
+    :class:`~graphattn.nn.HopTokens`.
+
+    Args:
+        in_channels: Channels of ``x``.
+        hidden_channels: Channels of a token and of each head.
+        num_contexts: Hops a row holds side by side, ``x`` included.
+        heads: Number of heads.
+        num_layers: Number of attention layers.
+        hops: ``"tokens"``: each hop of a row is a token; ``"channels"``: all of them are one.
+        num_own_hops: Own hops of the seed that join the tokens, 0 for none.
+        hop_embedding: Whether tokens carry how far they are and which hop of context they hold.
+        dropout: Dropout of the input network and of the own hops.
+        attention_dropout: Dropout around the attention block.
+
+    Example:
+        >>> import torch
+        >>> encoder = NeighborhoodEncoder(8, 16, 3)
+        >>> rows, ids = torch.randn(50, 3, 8), torch.randint(50, (4, 10))
+        >>> encoder.attend(encoder.project(rows), ids).shape, encoder.out_channels
+        (torch.Size([4, 32]), 32)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_contexts: int,
+        *,
+        heads: int = 2,
+        num_layers: int = 1,
+        hops: Literal["tokens", "channels"] = "tokens",
+        num_own_hops: int = 0,
+        hop_embedding: bool = False,
+        dropout: float = 0.5,
+        attention_dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.num_contexts, self.num_own_hops = num_contexts, num_own_hops
+        self.hops, self.hop_embedding = hops, hop_embedding
+        self.tokens_a_row = num_contexts if hops == "tokens" else 1
+        self.lin_rows = nn.Sequential(
+            nn.Linear(in_channels * (num_contexts // self.tokens_a_row), hidden_channels),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_channels, hidden_channels),
+        )
+        self.attention = LocalAttention(
+            hidden_channels,
+            heads=heads,
+            num_layers=num_layers,
+            num_types=self._num_types(),
+            dropout=attention_dropout,
+        )
+        self.out_channels = self.attention.out_channels
+        if num_own_hops:
+            self.own_hops = HopTokens(in_channels, hidden_channels, num_own_hops, dropout=dropout)
+            self.out_channels += hidden_channels
+
+    def reset_parameters(self) -> None:
+        """Draws all weights anew."""
+        for part in self.lin_rows:
+            if isinstance(part, nn.Linear):
+                part.reset_parameters()
+        self.attention.reset_parameters()
+        if self.num_own_hops:
+            self.own_hops.reset_parameters()
+
+    def project(self, rows: Float[Tensor, "rows contexts channels"]) -> ProjectedRows:
+        """Computes what depends on a row alone.
+
+        Args:
+            rows: Features of each distinct node, then those of each hop of context.
+
+        Returns:
+            Projections, ``tokens_a_row`` for each row.
+        """
+        flat = rows.flatten(0, 1) if self.hops == "tokens" else rows.flatten(1)
+        return self.attention.project(self.lin_rows(flat))
+
+    def attend(
+        self,
+        projected: ProjectedRows,
+        ids: Int[Tensor, "seeds tokens"],
+        *,
+        mask: Bool[Tensor, "seeds tokens"] | None = None,
+        hop: Int[Tensor, "seeds tokens"] | None = None,
+        own: Float[Tensor, "seeds own_hops channels"] | None = None,
+    ) -> Float[Tensor, "seeds hidden"]:
+        """Attends over rows already projected.
+
+        Args:
+            projected: From :meth:`project`.
+            ids: The tokens of each seed as rows; column 0 is the seed.
+            mask: ``True`` where a token exists; column 0 must.
+            hop: How far each token is from its seed; needed iff ``hop_embedding``.
+            own: The seeds' features after 0 to ``num_own_hops`` hops; needed iff that is above 0.
+
+        Returns:
+            One vector a seed, of ``out_channels``.
+
+        Raises:
+            ValueError: ``hop`` is missing, or ``own`` holds another number of hops.
+        """
+        self._check(hop, own)
+        context = torch.arange(self.tokens_a_row, device=ids.device)
+        index = (ids.unsqueeze(-1) * self.tokens_a_row + context).flatten(1)
+        mask = None if mask is None else mask.repeat_interleave(self.tokens_a_row, dim=1)
+        types = None
+        if self.hop_embedding and hop is not None:
+            types = (hop.unsqueeze(-1) * self.tokens_a_row + context).flatten(1)
+        if own is None:
+            return self.attention.attend(projected, index, mask=mask, types=types)
+        tokens, summary = self.own_hops(own)
+        types = torch.zeros_like(index) if types is None else types
+        attended = self._attend_with(projected, tokens, index, mask, types)
+        return torch.cat([attended, summary], dim=1)
+
+    def _attend_with(
+        self,
+        projected: ProjectedRows,
+        tokens: Tensor,
+        index: Tensor,
+        mask: Tensor | None,
+        types: Tensor,
+    ) -> Tensor:
+        """Attends with tokens that belong to one seed each, added as rows of their own."""
+        num_seeds, num_tokens, _ = tokens.shape
+        added = self.attention.project(tokens.flatten(0, 1))
+        num_rows = projected.key.size(0)
+        projected = ProjectedRows(*(torch.cat(pair) for pair in zip(projected, added, strict=True)))
+        place = torch.arange(num_seeds * num_tokens, device=index.device).view(num_seeds, -1)
+        index = torch.cat([index, place + num_rows], dim=1)
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(num_seeds, num_tokens)], dim=1)
+        kinds = torch.arange(num_tokens, device=index.device) + self._num_types() - num_tokens
+        types = torch.cat([types, kinds.expand(num_seeds, -1)], dim=1)
+        return self.attention.attend(projected, index, mask=mask, types=types)
+
+    def _num_types(self) -> int:
+        """Counts kinds of tokens: (hop of token, hop of context), then the seed's own hops."""
+        own = self.num_own_hops + 1 if self.num_own_hops else 0
+        if self.hop_embedding:
+            return self.num_contexts * self.tokens_a_row + own
+        return 1 + own if own else 0
+
+    def _check(self, hop: Tensor | None, own: Tensor | None) -> None:
+        if self.hop_embedding and hop is None:
+            raise ValueError("hop must be given: hop_embedding=True, got no hop of the tokens.")
+        expected = self.num_own_hops + 1 if self.num_own_hops else 0
+        got = 0 if own is None else own.size(1)
+        if got != expected:
+            raise ValueError(
+                f"own must hold {expected} hops of each seed for num_own_hops={self.num_own_hops}: "
+                f"got {got}."
+            )
