@@ -24,8 +24,9 @@ class LargeGT(nn.Module):
 
     .. math:: \mathrm{logits} = \mathrm{MLP}([\mathrm{local}(S(v))\,;\,\mathrm{global}(x_v, pe_v)])
 
-    What depends on a node and hop only is computed once a distinct row of the batch, not once a
-    token. The defaults are the paper's. Source: https://arxiv.org/abs/2312.11109, section 3.
+    What depends on a node and hop only is computed, and dropped out, once a distinct row of the
+    batch, not once a token. Otherwise the defaults are the paper's.
+    Source: https://arxiv.org/abs/2312.11109, section 3.
 
     Args:
         in_channels: Channels of ``x``.
@@ -37,7 +38,8 @@ class LargeGT(nn.Module):
         hops: ``"tokens"``: each hop of a node is a token of its own, three a node, as in the paper.
             ``"channels"``: one token a node, its hops side by side; nine times less attention.
         num_hops: Hops of sampling, and of context that each token carries.
-        direction: ``"in"``: context from senders. ``"both"``: also from receivers, as more hops.
+        direction: ``"in"``: tokens and context from senders. ``"both"``: also from receivers, told
+            apart by ``hop_embedding``.
         num_own_hops: With ``L > 0``, the seed also attends to its own features after 0 to ``L``
             hops of propagation, and the head reads their summary
             (:class:`~graphattn.nn.HopTokens`).
@@ -88,17 +90,22 @@ class LargeGT(nn.Module):
         _check_choice("scope", scope, ("local", "global", "full"))
         _check_choice("hops", hops, ("tokens", "channels"))
         _check_choice("direction", direction, ("in", "both"))
-        _check_sizes(in_channels, hidden_channels, out_channels, num_hops, num_own_hops)
+        _check_sizes(
+            in_channels=in_channels,
+            hidden_channels=hidden_channels,
+            out_channels=out_channels,
+            num_hops=num_hops,
+            num_own_hops=num_own_hops,
+        )
         if num_own_hops and scope == "global":
+            raise ValueError("num_own_hops needs the local module: got scope='global'.")
+        if direction == "both" and scope != "global" and not hop_embedding:
             raise ValueError(
-                "num_own_hops needs the local module: got scope='global' with "
-                f"num_own_hops={num_own_hops}; take scope='local' or 'full'."
+                "direction='both' needs hop_embedding=True, or senders and receivers look alike: "
+                "got hop_embedding=False."
             )
         if pe_channels and scope == "local":
-            raise ValueError(
-                "pe_channels needs the global module: got scope='local' with "
-                f"pe_channels={pe_channels}; take scope='global' or 'full'."
-            )
+            raise ValueError("pe_channels needs the global module: got scope='local'.")
         self.in_channels, self.scope, self.direction = in_channels, scope, direction
         self.num_hops, self.num_own_hops, self.pe_channels = num_hops, num_own_hops, pe_channels
         self.num_contexts = 1 + num_hops * (2 if direction == "both" else 1)
@@ -198,6 +205,7 @@ class LargeGT(nn.Module):
         pe: Float[Tensor, "nodes pe_channels"] | None = None,
         num_samples: int = 20,
         pool: Literal["list", "set"] = "list",
+        norm: Literal["sym", "row"] = "sym",
         seed: int = 0,
         batch_size: int = 1024,
     ) -> Float[Tensor, "nodes classes"]:
@@ -212,6 +220,7 @@ class LargeGT(nn.Module):
             pe: Positions; needed iff ``pe_channels > 0``.
             num_samples: Tokens a node, itself included.
             pool: See :func:`~graphattn.sample_neighborhood`.
+            norm: Propagation, as of the store the model was trained on.
             seed: Fixes the tokens.
             batch_size: How many nodes are attended to at once; bounds memory without gradients.
 
@@ -222,11 +231,11 @@ class LargeGT(nn.Module):
             ValueError: ``edge_index`` is no graph over the rows of ``x``.
         """
         graph = CSRGraph.from_edge_index(edge_index, num_nodes=x.size(0))
-        rows = propagate(graph, x, self.num_hops)
+        rows = propagate(graph, x, self.num_hops, norm=norm)
         if self.direction == "both":
-            received = propagate(graph.reverse(), x, self.num_hops)
+            received = propagate(graph.reverse(), x, self.num_hops, norm=norm)
             rows = torch.cat([rows, received[:, 1:]], dim=1)
-        own = propagate(graph, x, self.num_own_hops) if self.num_own_hops else None
+        own = propagate(graph, x, self.num_own_hops, norm=norm) if self.num_own_hops else None
         nodes = torch.arange(graph.num_nodes)
         tokens = sample_neighborhood(
             graph,
@@ -238,11 +247,12 @@ class LargeGT(nn.Module):
             seed=seed,
         )
         projected = None if self.scope == "global" else self.neighborhood.project(rows)
+        tables = [table.to(x.device) for table in tokens]
         logits = []
         for part in torch.split(nodes.to(x.device), batch_size):
             local = None
             if projected is not None:
-                ids, mask, hop = (table.to(x.device).index_select(0, part) for table in tokens)
+                ids, mask, hop = (table.index_select(0, part) for table in tables)
                 part_own = None if own is None else own.index_select(0, part)
                 local = self.neighborhood.attend(projected, ids, mask=mask, hop=hop, own=part_own)
             part_pe = None if pe is None else pe.index_select(0, part)
@@ -284,15 +294,8 @@ def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(known)}: got {value!r}.")
 
 
-def _check_sizes(
-    in_channels: int, hidden_channels: int, out_channels: int, num_hops: int, num_own_hops: int
-) -> None:
-    for name, size, least in (
-        ("in_channels", in_channels, 1),
-        ("hidden_channels", hidden_channels, 1),
-        ("out_channels", out_channels, 1),
-        ("num_hops", num_hops, 1),
-        ("num_own_hops", num_own_hops, 0),
-    ):
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        least = 0 if name == "num_own_hops" else 1
         if size < least:
             raise ValueError(f"{name} must be at least {least}: got {name}={size}.")

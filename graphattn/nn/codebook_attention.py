@@ -1,10 +1,9 @@
 """Attention of every node to a small codebook that follows all nodes by moving averages."""
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch_geometric.nn import BatchNorm
 
 from graphattn.ops.codebook import code_sums, nearest_code, recount, smooth_sizes
@@ -112,6 +111,10 @@ class CodebookAttention(nn.Module):
             self.cluster_size.zero_()
             self.count.zero_()
 
+    def forget_counts(self) -> None:
+        """Empties the histogram, for a new run whose nodes have no codes yet."""
+        self.count.zero_()
+
     def forward(
         self,
         x: Float[Tensor, "nodes channels"],
@@ -166,8 +169,10 @@ class CodebookAttention(nn.Module):
         size = torch.where(self.count.sum() > 0, self.count.to(keys.dtype), self.cluster_size)
         # A code without nodes gets -inf; while no code has any, none is preferred.
         bias = torch.where(size.sum() > 0, size.log(), torch.zeros_like(size))
-        logits = q @ k.transpose(1, 2) / math.sqrt(q.size(-1)) + bias.to(q.dtype)
-        return (logits.softmax(dim=-1) @ v).transpose(0, 1).flatten(1)
+        # Fused: the nodes-by-codes matrix never exists.
+        mask = bias.to(q.dtype).expand(1, 1, q.size(1), -1)
+        out = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=mask)
+        return out[0].transpose(0, 1).flatten(1)
 
     @torch.no_grad()
     def update(
@@ -177,7 +182,7 @@ class CodebookAttention(nn.Module):
         seeds: Int[Tensor, " nodes"] | None = None,
         codes: Int[Tensor, " all_nodes"] | None = None,
     ) -> Int[Tensor, " nodes"]:
-        r"""Assigns nodes to their nearest codes and moves the codes; runs in float32 or float64.
+        r"""Assigns nodes to their nearest codes and moves the codes, outside autocast.
 
         .. math::
             s_j \leftarrow \gamma s_j + (1-\gamma)\,|\{i: c_i=j\}|, \quad
@@ -200,6 +205,8 @@ class CodebookAttention(nn.Module):
         """
         if codes is not None and seeds is None:
             raise ValueError("codes needs seeds, the ids of the batch: got codes without seeds.")
+        if u.size(0) == 0:
+            return u.new_zeros(0, dtype=torch.long)
         with torch.autocast(u.device.type, enabled=False):
             x = self.norm(u.detach().to(self.codebook.dtype))
             code, distance = nearest_code(x, self.codebook)

@@ -36,7 +36,8 @@ def token_attention(
         >>> token_attention(x, x, x, heads=4).shape
         torch.Size([2, 5, 8])
     """
-    q, k, v = (t.view(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
+    size = q.size(-1) // heads
+    q, k, v = (t.view(*t.shape[:2], heads, size).transpose(1, 2) for t in (q, k, v))
     bias = None if mask is None else mask[:, None, None, :]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
 

@@ -174,6 +174,18 @@ def test_training_moves_the_codebook_and_counts_only_visited_nodes():
     assert model.codebook.count.sum() == 10
 
 
+def test_row_normalised_propagation_and_no_nodes():
+    graph, x = make_graph()
+    model = make_model(scope="local").eval()
+    tokens = sample_neighborhood(graph, torch.arange(NODES), SAMPLES)
+    rows = propagate(graph, x, 2, norm="row")
+    expected = model(rows, tokens.ids, mask=tokens.mask)
+    whole = model.node_forward(x, graph.edge_index(), num_samples=SAMPLES, norm="row")
+    torch.testing.assert_close(whole, expected, rtol=0, atol=1e-10)
+    nothing = torch.zeros(2, 0, dtype=torch.long)
+    assert model.node_forward(x[:0], nothing).shape == (0, CLASSES)
+
+
 def test_bfloat16_autocast_stays_finite():
     graph, x = make_graph()
     model = make_model(num_own_hops=2).float()
@@ -206,6 +218,8 @@ def test_compiles_without_a_graph_break(options, unchecked):
         ({"direction": "out"}, "direction must be one of in, both: got 'out'"),
         ({"num_hops": 0}, "num_hops must be at least 1: got num_hops=0"),
         ({"scope": "global", "num_own_hops": 2}, "num_own_hops needs the local module"),
+        ({"scope": "local", "pe_channels": 2}, "pe_channels needs the global module"),
+        ({"direction": "both"}, "direction='both' needs hop_embedding=True"),
     ],
 )
 def test_bad_options_fail_at_construction(options, words, unchecked):

@@ -117,6 +117,18 @@ def test_every_parameter_receives_a_gradient_and_state_survives():
     assert twin.count.sum() == 0 and not torch.equal(twin.codebook, layer.codebook)
 
 
+def test_an_empty_batch_moves_nothing_and_counts_are_forgotten():
+    layer = make_layer(0)
+    codes = torch.full((NODES,), -1, dtype=torch.int32)
+    x = torch.randn(NODES, CHANNELS, dtype=torch.double)
+    layer(x, seeds=torch.arange(NODES), codes=codes)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    assert layer(x[:0]).shape == (0, 12)
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+    layer.forget_counts()
+    assert layer.count.sum() == 0 and before["count"].sum() == NODES
+
+
 def test_half_precision_stays_finite():
     layer = CodebookAttention(CHANNELS, head_channels=6, codebook_size=CODES)
     with torch.autocast("cpu", dtype=torch.bfloat16):
