@@ -1,6 +1,7 @@
 """From a config and a task to the things that are trained: model, token store, feed."""
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from graphattn.config import MODELS, SAMPLERS, RunConfig, known_keys
-from graphattn.files import read_array
+from graphattn.files import digest_arrays, read_array
 from graphattn.keys import check_keys
 from graphattn.names import find
 from graphattn.ops.positions import positions
+from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
 from graphattn.task import Task
 from graphattn.training.feed import Feed
 from graphattn.training.feeds import FullBatchFeed, TokenFeed
 from graphattn.training.metrics import metric_by_name
+
+logger = logging.getLogger(__name__)
 
 # Sizes that follow from data and tokens; a model takes those of them that it has.
 _SIZES = ("in_channels", "out_channels")
@@ -174,12 +178,13 @@ def device_of(config: RunConfig) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def build_store(config: RunConfig, task: Task) -> TokenStore:
+def build_store(config: RunConfig, task: Task, *, write: bool = True) -> TokenStore:
     """Make what tokens are drawn from, in memory or in the folder `tokens.store`.
 
     Args:
         config: Says what is kept.
         task: Graph and features.
+        write: Whether the folder may be built; without, it is read where it holds just this.
 
     Raises:
         ValueError: The positions are of the wrong size, or a shard of the folder is corrupt.
@@ -193,26 +198,19 @@ def build_store(config: RunConfig, task: Task) -> TokenStore:
         torch.Size([34, 3, 34])
     """
     kept, pe = config.store, _positions(config, task)
-    if kept.store is None:
+    recipe = Recipe(config.tokens.num_hops, kept.num_own_hops, kept.norm, kept.direction)
+    if kept.store is not None and not write:
+        opened = _opened(Path(kept.store), task, pe, recipe)
+        if opened is not None:
+            return opened
+    if kept.store is None or not write:
         return TokenStore.in_memory(
             task.graph,
             task.x,
-            num_hops=config.tokens.num_hops,
-            num_own_hops=kept.num_own_hops,
-            norm=kept.norm,
-            direction=kept.direction,
+            **recipe.as_dict(),
             pe=pe,
         )
-    return TokenStore.build(
-        Path(kept.store),
-        task.graph,
-        task.x,
-        num_hops=config.tokens.num_hops,
-        num_own_hops=kept.num_own_hops,
-        norm=kept.norm,
-        direction=kept.direction,
-        pe=pe,
-    )
+    return TokenStore.build(Path(kept.store), task.graph, task.x, **recipe.as_dict(), pe=pe)
 
 
 def build_feed(
@@ -245,15 +243,45 @@ def build_feed(
     )
 
 
+def positions_file(config: RunConfig) -> Path | None:
+    """Return the file that the positions of a run are read from, if they are read from one.
+
+    Raises:
+        ValueError: There is no such file.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> positions_file(RunConfig(DataOptions("karate"))) is None
+        True
+    """
+    if not config.store.pe.endswith(".npy"):
+        return None
+    if not Path(config.store.pe).is_file():
+        raise ValueError(f"tokens.pe must be a .npy file that exists: got {config.store.pe}.")
+    return Path(config.store.pe)
+
+
+def _opened(folder: Path, task: Task, pe: Tensor | None, recipe: Recipe) -> TokenStore | None:
+    if not folder.exists():
+        return None
+    store, arrays = TokenStore.open(folder), check_inputs(task.graph, task.x, pe, recipe)
+    inputs = {name: digest_arrays(array) for name, array in arrays.items()}
+    wanted = {**recipe.as_dict(), "graph": task.graph.digest(), **inputs}
+    made = {**store.manifest["parameters"], **store.manifest["inputs"]}
+    if {key: made[key] for key in made if key != "shard_rows"} == wanted:
+        return store
+    logger.warning("%s was made from other inputs or options: tokens are kept in memory", folder)
+    return None
+
+
 def _positions(config: RunConfig, task: Task) -> Tensor | None:
     name: Any = config.store.pe
     if name == "none":
         return None
-    if not name.endswith(".npy"):
+    file = positions_file(config)
+    if file is None:
         return positions(task.graph, name, config.store.pe_channels).float()
-    if not Path(name).is_file():
-        raise ValueError(f"tokens.pe must be a .npy file that exists: got {name}.")
-    array = read_array(Path(name))
+    array = read_array(file)
     nodes = task.graph.num_nodes
     if array.ndim != 2 or len(array) != nodes or not np.isfinite(array).all():
         raise ValueError(

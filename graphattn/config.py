@@ -52,8 +52,7 @@ class DataOptions:
         root: Folder of `.npz` data sets; by default that of the variable GRAPHATTN_DATA.
         options: Keyword arguments of the data set's function.
         features: "standardize" (each column to mean 0 and deviation 1), "row" (rows sum to 1),
-            "none", or "auto": "standardize" where a value exceeds 10 in size, "row" where nothing
-            is negative and nine in ten are zero (words), else "none".
+            "none", or "auto": "standardize" where a value exceeds 10 in size, else "none".
         nan: What becomes of NaN and infinite features: an error, zero, the column's mean, or the
             node is dropped.
         undirected: Add the reverse of every edge.

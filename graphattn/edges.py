@@ -134,6 +134,47 @@ def compress(
     return rowptr, (keys % max(num_nodes, 1)).astype(id_dtype(num_nodes))
 
 
+def check_rows(rowptr: npt.NDArray[Any], col: npt.NDArray[Any]) -> None:
+    """Checks compressed sparse rows: all that kernels rely on but the order within a row.
+
+    Args:
+        rowptr: ``[N + 1]``, where each row starts in ``col``.
+        col: ``[E]``.
+
+    Raises:
+        ValueError: The arrays have the wrong types, do not fit together, or name no node.
+
+    Example:
+        >>> check_rows(np.array([0, 1, 1]), np.array([2], dtype=np.int32))
+        Traceback (most recent call last):
+        ...
+        ValueError: col must hold ids from 0 to 1: got ids from 2 to 2.
+    """
+    if rowptr.dtype != np.int64 or rowptr.ndim != 1 or rowptr.size == 0 or rowptr[0] != 0:
+        raise ValueError(
+            "rowptr must be int64 [nodes + 1] and begin with 0: "
+            f"got {rowptr.dtype} of shape {list(rowptr.shape)}."
+        )
+    wanted = id_dtype(rowptr.size - 1)
+    if col.ndim != 1 or col.dtype != wanted or rowptr[-1] != col.size:
+        raise ValueError(
+            f"col must be {wanted} of the {rowptr[-1]} edges that rowptr ends with: "
+            f"got {col.dtype} of shape {list(col.shape)}."
+        )
+    down = rowptr[1:] < rowptr[:-1]
+    if down.any():
+        row = int(down.argmax())
+        raise ValueError(
+            "rowptr must not descend: "
+            f"got rowptr[{row}]={rowptr[row]}, rowptr[{row + 1}]={rowptr[row + 1]}."
+        )
+    lowest, highest = (col.min(), col.max()) if col.size else (0, -1)
+    if lowest < 0 or highest >= rowptr.size - 1:
+        raise ValueError(
+            f"col must hold ids from 0 to {rowptr.size - 2}: got ids from {lowest} to {highest}."
+        )
+
+
 def edges_of_data(data: Any) -> tuple[Any, int]:
     """Takes the edges and the number of nodes out of a PyG ``Data``.
 
@@ -229,6 +270,9 @@ def _refuse(edges: npt.NDArray[Any], bad: npt.NDArray[np.bool_], rule: str, advi
     if not bad.any():
         return
     places = np.argwhere(bad)[:5]
-    named = ", ".join(f"edge_index[{i},{j}]={edges[i, j]:g}" for i, j in places)
+    worst = [edges[i, j] for i, j in places]
+    exact = [f"{int(value)}" if value.is_integer() else f"{value:g}" for value in worst]
+    pairs = zip(places, exact, strict=True)
+    named = ", ".join(f"edge_index[{i},{j}]={value}" for (i, j), value in pairs)
     count = int(bad.any(axis=0).sum())
     raise ValueError(f"{named} but {rule}; {count} such edge{'s' if count > 1 else ''}. {advice}.")

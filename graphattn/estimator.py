@@ -15,7 +15,7 @@ from graphattn.config import RunConfig
 from graphattn.datasets.splits import Split
 from graphattn.experiment import Fitted, run_one
 from graphattn.task import Task, task_of
-from graphattn.training.feed import Feed
+from graphattn.training.feed import Feed, autocast, device_of
 from graphattn.training.metrics import metric_by_name
 
 
@@ -164,6 +164,11 @@ class NodeClassifier:
                     f"write NodeClassifier({key}={sections[name][key]!r})."
                 )
             sections[name][key] = getattr(self, key)
+        if sections.get("data", {}).get("nan") == "drop":
+            raise ValueError(
+                "data.nan must be error, zero or mean here, where a class is due for every node: "
+                "got 'drop'."
+            )
         sections["data"] = {"name": "data", **sections.get("data", {})}
         options = {"hidden_channels": self.hidden_channels, **(self.model_options or {})}
         sections["model"] = {"name": self.model, **options}
@@ -175,14 +180,16 @@ class NodeClassifier:
         if data.get("y") is None:
             data = Data(**data.to_dict())
             data.y = torch.zeros(int(data.num_nodes or 0), dtype=torch.long)
-        task = task_of(data, self.task_.options, need_splits=False)
+        task = task_of(data, self.task_.options, need_splits=False, scale=self.task_.scale)
         if task.x.size(1) != self.task_.x.size(1):
             raise ValueError(
                 f"data must have the {self.task_.x.size(1)} features it was fitted to: "
                 f"got {task.x.size(1)}."
             )
         nodes = torch.arange(task.graph.num_nodes) if nodes is None else nodes
-        return self._feed(task).predict(self.fitted_.model, nodes)
+        feed, model = self._feed(task), self.fitted_.model
+        with autocast(device_of(model), self._run_config().train):
+            return feed.predict(model, nodes)
 
     def _feed(self, task: Task) -> Feed:
         same = (task.graph.digest(), task.x.shape) == (
@@ -193,5 +200,5 @@ class NodeClassifier:
             return self.fitted_.feed
         run = self._run_config()
         unlabelled = replace(task, y=torch.zeros_like(task.y), num_classes=self.task_.num_classes)
-        store = build_store(run, task) if takes_tokens(run.model) else None
+        store = build_store(run, task, write=False) if takes_tokens(run.model) else None
         return build_feed(run, unlabelled, torch.zeros(1).long(), seed=self.seed, store=store)

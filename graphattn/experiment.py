@@ -17,17 +17,18 @@ from graphattn.building import (
     build_store,
     check_run,
     model_options,
+    positions_file,
     takes_tokens,
 )
 from graphattn.config import RunConfig
-from graphattn.files import write_json
+from graphattn.files import digest_arrays, read_array, read_json, write_json
 from graphattn.keys import read_yaml
 from graphattn.results import ExperimentResult, spread
 from graphattn.sampling.store import TokenStore
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import read_manifest
 from graphattn.training.feed import Feed
-from graphattn.training.fingerprint import check_fingerprint
+from graphattn.training.fingerprint import check_fingerprint, saved_fingerprint
 from graphattn.training.fitting import FitResult, fit
 from graphattn.training.summary import FitRecord, read_fit
 
@@ -167,7 +168,7 @@ def _run_all(
             )
             continue
         fits.append(read_fit(out, split=split, seed=seed))
-        parameters = int(read_yaml(out / "result.json")["num_parameters"])
+        parameters = int(read_json(out / "result.json")["num_parameters"])
     result_of_all = ExperimentResult(config, task.metric, parameters, fits)
     if folder is not None:
         write_json(folder / "result.json", result_of_all.to_mapping())
@@ -228,7 +229,7 @@ def run_one(
 
 
 def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:
-    """Return what decides the weights of a run: its config, and a hash of the data.
+    """Return what decides the weights of a run: its config, and a hash of data and own positions.
 
     Example:
         >>> from graphattn.config import DataOptions
@@ -237,13 +238,15 @@ def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:
         >>> fingerprint(config, task)["model"]["name"]
         'mlp'
     """
-    return {**config.fingerprint(), "data_digest": task.digest}
+    file = positions_file(config)
+    positions = {} if file is None else {"pe_digest": digest_arrays(read_array(file, mmap=True))}
+    return {**config.fingerprint(), "data_digest": task.digest, **positions}
 
 
 def _is_finished(out: Path, config: RunConfig, task: Task) -> bool:
     if not (out / "result.json").exists() or not (out / "best").exists():
         return False
-    saved = read_manifest(out / "best")["about"]["fingerprint"]
+    saved = saved_fingerprint(out / "best", read_manifest(out / "best")["about"])
     now = fingerprint(config, task)
     check_fingerprint(out, {key: saved.get(key) for key in now}, now)
     return True

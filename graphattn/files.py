@@ -1,7 +1,9 @@
 """Arrays and JSON on disk, written so that a crash leaves the old file or the new, never half."""
 
 import errno
+import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from numpy.lib import format as format_
 
 _FORMAT = 1
 _CHUNK = 1 << 26  # bytes hashed at once
@@ -39,29 +42,14 @@ def digest_arrays(*arrays: npt.NDArray[Any]) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Hashes the bytes of a file as :func:`digest_arrays` hashes arrays.
-
-    Args:
-        path: A readable file.
-
-    Returns:
-        32 hexadecimal digits.
-
-    Raises:
-        OSError: The file cannot be read.
+    """Hashes the bytes of a readable file: 32 hexadecimal digits.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.json"
-        >>> write_json(path, {})
-        >>> len(digest_file(path))
+        >>> len(digest_file(Path(json.__file__)))
         32
     """
-    state = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(_CHUNK):
-            state.update(block)
-    return state.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -80,11 +68,12 @@ def check_space(folder: Path, needed: int) -> None:
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"needs {needed / 1e9:.3g} GB in {folder}, {free / 1e9:.3g} GB free: "
-            "free some space or choose another folder",
-        )
+        raise _too_small(errno.ENOSPC, f"{needed / 1e9:.3g} GB in {folder}", free)
+
+
+def _too_small(code: int, needed: str, free: int) -> OSError:
+    rest = f"{free / 1e9:.3g} GB free: free some space or choose another folder"
+    return OSError(code, f"needs {needed}, {rest}")
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
@@ -109,7 +98,7 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
         with partial.open("wb") as file:
             if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash later
                 os.posix_fallocate(file.fileno(), 0, array.nbytes + 128)
-            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+            format_.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
@@ -118,10 +107,8 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
         partial.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             free = shutil.disk_usage(path.parent).free
-            raise OSError(
-                error.errno,
-                f"needs {array.nbytes / 1e9:.3g} GB for {path}, {free / 1e9:.3g} GB free: "
-                "free some space or choose another folder",
+            raise _too_small(
+                error.errno, f"{array.nbytes / 1e9:.3g} GB for {path}", free
             ) from error
         raise
     sync_folder(path.parent)
@@ -148,15 +135,32 @@ def read_array(path: Path, *, mmap: bool = False) -> npt.NDArray[Any]:
         ValueError: none.npy cannot be read as an array (No such file or directory)...
     """
     try:
+        _check_length(path)
         array = np.load(path, mmap_mode="c" if mmap else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(
-            f"{path} cannot be read as an array ({reason}): build or fetch it again."
-        ) from error
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
+        raise _unreadable(path, "an array", error) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} holds an archive, not one array: give a .npy file.")
     return np.asarray(array)
+
+
+def _check_length(path: Path) -> None:
+    """Refuses a header that promises more than the file holds, before memory is asked for."""
+    with path.open("rb") as file:
+        if file.peek(6)[:6] != format_.MAGIC_PREFIX:
+            return  # np.load says what it is
+        old = format_.read_magic(file) == (1, 0)
+        read = format_.read_array_header_1_0 if old else format_.read_array_header_2_0
+        shape, _, dtype = read(file)
+        needed = file.tell() + math.prod(shape) * dtype.itemsize
+        found = os.fstat(file.fileno()).st_size
+    if needed > found or min(shape, default=0) < 0:
+        raise ValueError(f"shape {shape} takes {needed} bytes, the file has {found}")
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> ValueError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return ValueError(f"{path} cannot be read as {what} ({reason}): build or fetch it again.")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -207,10 +211,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(
-            f"{path} cannot be read as JSON ({reason}): build or fetch it again."
-        ) from error
+        raise _unreadable(path, "JSON", error) from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold one JSON object: got {type(content).__name__}.")
     return content
@@ -288,8 +289,7 @@ def sync_folder(folder: Path) -> None:
     """Makes renames within an existing folder survive a power cut, where the system can.
 
     Example:
-        >>> import pathlib
-        >>> sync_folder(pathlib.Path("."))
+        >>> sync_folder(Path("."))
     """
     if not hasattr(os, "O_DIRECTORY"):
         return

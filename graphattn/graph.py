@@ -14,13 +14,13 @@ from torch import Tensor
 
 from graphattn.edges import (
     check_edges,
+    check_rows,
     compress,
     distinct,
     edge_keys,
     edges_of_data,
     edges_of_matrix,
     edges_of_networkx,
-    id_dtype,
 )
 from graphattn.files import digest_arrays, read_arrays, write_arrays
 from graphattn.kernels.csr import transpose
@@ -58,19 +58,9 @@ class CSRGraph:
     num_self_loops: int = 0
 
     def __post_init__(self) -> None:
-        """Checks what costs nothing to check, and makes the arrays read-only."""
+        """Checks all that kernels rely on but the order in a row; makes the arrays read-only."""
         rowptr, col = np.asarray(self.rowptr).view(), np.asarray(self.col).view()
-        if rowptr.dtype != np.int64 or rowptr.ndim != 1 or rowptr.size == 0 or rowptr[0] != 0:
-            raise ValueError(
-                "rowptr must be int64 [nodes + 1] and begin with 0: "
-                f"got {rowptr.dtype} of shape {list(rowptr.shape)}."
-            )
-        wanted = id_dtype(rowptr.size - 1)
-        if col.ndim != 1 or col.dtype != wanted or rowptr[-1] != col.size:
-            raise ValueError(
-                f"col must be {wanted} of the {rowptr[-1]} edges that rowptr ends with: "
-                f"got {col.dtype} of shape {list(col.shape)}."
-            )
+        check_rows(rowptr, col)
         rowptr.flags.writeable = col.flags.writeable = False
         object.__setattr__(self, "rowptr", rowptr)
         object.__setattr__(self, "col", col)
@@ -197,16 +187,20 @@ class CSRGraph:
         """Number of directed edges, each once."""
         return int(self.col.size)
 
-    @cached_property
+    @property
     def is_undirected(self) -> bool:
         """Whether each edge has its reverse."""
-        back = self._reversed
-        return np.array_equal(back.rowptr, self.rowptr) and np.array_equal(back.col, self.col)
+        return self._reversed is None
 
     @cached_property
-    def _reversed(self) -> "CSRGraph":
-        arrays = transpose(self.rowptr, self.col)
-        return CSRGraph(*arrays, self.num_duplicates, self.num_self_loops)
+    def _reversed(self) -> "CSRGraph | None":
+        """The reversed graph; none, and no second copy of it, where it is this one."""
+        rowptr, col = transpose(self.rowptr, self.col)
+        if np.array_equal(rowptr, self.rowptr) and np.array_equal(col, self.col):
+            return None
+        back = CSRGraph(rowptr, col, self.num_duplicates, self.num_self_loops)
+        back.__dict__["_reversed"] = self
+        return back
 
     def degree(self) -> npt.NDArray[np.int64]:
         """Counts the senders of each node, int64 ``[N]``."""
@@ -223,7 +217,7 @@ class CSRGraph:
             >>> graph.reverse().degree().tolist()
             [1, 0]
         """
-        return self if self.is_undirected else self._reversed
+        return self._reversed or self
 
     def to_undirected(self) -> "CSRGraph":
         """Adds the reverse of every edge.
@@ -252,7 +246,11 @@ class CSRGraph:
         return torch.from_numpy(np.stack([self.col.astype(np.int64), targets]))
 
     def digest(self) -> str:
-        """Hashes the structure, for manifests and caches: 32 hexadecimal digits."""
+        """Hashes the structure, once, for manifests and caches: 32 hexadecimal digits."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return digest_arrays(self.rowptr, self.col)
 
     def save(self, folder: Path | str) -> None:
@@ -293,8 +291,9 @@ class CSRGraph:
         counts = [facts.get("num_duplicates"), facts.get("num_self_loops")]
         if not all(type(count) is int and count >= 0 for count in counts):
             raise ValueError(f"graph.json in {folder} must count with integers: got {counts}.")
-        graph = cls(rowptr, col, *counts)  # type: ignore[arg-type]
-        inside = col.size == 0 or (col.min() >= 0 and col.max() < graph.num_nodes)
-        if not inside or (np.diff(rowptr) < 0).any():
-            raise ValueError(f"the graph in {folder} names nodes it has not: save it again.")
+        try:
+            graph = cls(rowptr, col, *counts)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(f"the graph in {folder} is damaged: {error} Save it again.") from error
+        graph.__dict__["_digest"] = facts["digest"]  # just compared
         return graph

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from graphattn.building import build_feed, build_model, build_store, takes_tokens
-from graphattn.config import RunConfig
+from graphattn.config import DATASETS, MODELS, SAMPLERS, RunConfig
 from graphattn.datasets.splits import Split
-from graphattn.experiment import run_folders
+from graphattn.experiment import fingerprint, run_folders
 from graphattn.files import check_space
 from graphattn.keys import read_yaml
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import load_weights
-from graphattn.training.errors import CorruptCheckpoint
-from graphattn.training.feed import Feed
+from graphattn.training.feed import Feed, autocast, device_of
+from graphattn.training.fingerprint import saved_fingerprint
 
 _CHUNK = 1 << 16  # nodes predicted and written at once
 
@@ -74,12 +74,20 @@ class TrainedRun:
         bar = tqdm(total=len(nodes), desc="predict", unit="node", disable=None)
         with bar:
             for chunk in torch.split(nodes, size):
-                yield chunk, self.feed.predict(self.model, chunk).double().softmax(1)
+                with autocast(device_of(self.model), self.config.train):
+                    logits = self.feed.predict(self.model, chunk)
+                yield chunk, logits.double().softmax(1)
                 bar.update(len(chunk))
 
 
 def load_run(
-    run: Path, *, split: int | None = None, seed: int | None = None, root: str | None = None
+    run: Path,
+    *,
+    split: int | None = None,
+    seed: int | None = None,
+    root: str | None = None,
+    device: str = "auto",
+    trust: bool = False,
 ) -> TrainedRun:
     """Read a trained run back.
 
@@ -88,9 +96,12 @@ def load_run(
         split: Which split; by default the first that was run.
         seed: Which seed; by default the first that was run.
         root: Folder of the data sets, if it is not where it was.
+        device: Where to predict, wherever it was trained; by default a GPU where there is one.
+        trust: Import what the run's config names; without, only what graphattn itself has.
 
     Raises:
-        ValueError: There is no such run, or the data are not those it was trained on.
+        ValueError: There is no such run, its data or positions are not those it was trained on,
+            or it names code of its own and is not trusted.
         graphattn.training.errors.CorruptCheckpoint: The weights were altered or are torn.
 
     Example:
@@ -113,10 +124,13 @@ def load_run(
         raise ValueError(f"{run} holds no run of split {split} and seed {seed}: it holds {there}.")
     folder = fitting[0]
     config = RunConfig.from_mapping(read_yaml(folder / "config.yaml"))
+    if not trust:
+        _refuse_own_code(folder, config)
+    config = dataclasses.replace(config, device=device)
     if root is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
     task = load_task(config.data)
-    store = build_store(config, task) if takes_tokens(config.model) else None
+    store = build_store(config, task, write=False) if takes_tokens(config.model) else None
     chosen = task.splits[config.split_list(len(task.splits))[0]]
     run_seed = config.seed_list[0]
     model = build_model(
@@ -126,15 +140,26 @@ def load_run(
     if not (folder / "best").exists():
         raise ValueError(f"{folder} has no best weights yet: finish its training first.")
     about = load_weights(folder / "best", model, feed)
-    trained_on = about.get("fingerprint", {})
-    if not isinstance(trained_on, dict):
-        raise CorruptCheckpoint(f"{folder / 'best'} does not say what it was trained on.")
-    if trained_on.get("data_digest") != task.digest:
-        raise ValueError(
-            f"{folder} was trained on other data: those of {config.data.name} have changed since "
-            f"(digest {trained_on.get('data_digest')}, now {task.digest}). Train anew."
-        )
+    trained_on, now = saved_fingerprint(folder / "best", about), fingerprint(config, task)
+    for key, what in (("data_digest", config.data.name), ("pe_digest", config.store.pe)):
+        if trained_on.get(key) != now.get(key):
+            raise ValueError(
+                f"{folder} was trained on other data: those of {what} have changed since "
+                f"(digest {trained_on.get(key)}, now {now.get(key)}). Train anew."
+            )
     return TrainedRun(config, task, chosen, model, feed)
+
+
+def _refuse_own_code(folder: Path, config: RunConfig) -> None:
+    """Refuse to import what a run folder names, which may be anybody's, before anything is."""
+    data = str(config.data.name)
+    # A name without a dot is a file in the folder of the data sets; see `load_data`.
+    own = {} if data.endswith(".npz") or "." not in data else {"data.name": data}
+    own |= {"model.name": config.model, "tokens.sampler": config.store.sampler}
+    known = {*DATASETS, *MODELS, *SAMPLERS}
+    named = ", ".join(f"{key} {value}" for key, value in own.items() if value not in known)
+    if named:
+        raise ValueError(f"{folder} names code of its own ({named}): pass --trust to run it.")
 
 
 def read_ids(path: Path, num_nodes: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphattn.config import DATASETS, DataOptions
-from graphattn.datasets.features import fill_missing, normalize_rows, standardize
+from graphattn.datasets.features import fill_missing, normalize_rows
 from graphattn.datasets.npz import load_npz, named
 from graphattn.datasets.splits import Split, splits
 from graphattn.datasets.validation import check_data
@@ -24,7 +24,38 @@ from graphattn.keys import check_keys
 from graphattn.names import find
 
 _LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
-_SPARSE = 0.9  # a share of zeros from which features are taken for counts of words
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Mean and deviation of each feature, as `standardize` takes them.
+
+    Attributes:
+        mean: `[channels]`, float64.
+        std: `[channels]`, float64; infinite for a constant feature, which becomes 0.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
+        >>> Scale.of(x).apply(x).tolist()
+        [[-1.0, 0.0], [1.0, 0.0]]
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> "Scale":
+        """Return that of features `[nodes, channels]`."""
+        values = x.double()
+        mean = values.mean(dim=0)
+        std = (values - mean).square().mean(dim=0).sqrt()
+        # A column whose spread is rounding of its size holds nothing but its mean.
+        std[std <= 1e-12 * values.abs().amax(dim=0)] = torch.inf
+        return cls(mean, std)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return features less the mean, over the deviation."""
+        return ((x.double() - self.mean) / self.std).to(x.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +71,7 @@ class Task:
         num_classes: One more than the largest label.
         metric: Name of the metric the data set is judged by.
         digest: Hash of graph, features and labels.
+        scale: What the features were standardised by, if they were.
 
     Example:
         >>> load_task(DataOptions("karate")).data.num_edges
@@ -54,6 +86,7 @@ class Task:
     num_classes: int
     metric: str
     digest: str
+    scale: Scale | None = None
 
     @property
     def data(self) -> Data:
@@ -133,13 +166,16 @@ def load_task(options: DataOptions) -> Task:
     return task_of(load_data(options), options)
 
 
-def task_of(data: Data, options: DataOptions, *, need_splits: bool = True) -> Task:
+def task_of(
+    data: Data, options: DataOptions, *, need_splits: bool = True, scale: Scale | None = None
+) -> Task:
     """Check data and make it ready to learn on.
 
     Args:
         data: PyG data with `x`, `y`, `edge_index` and `train_mask`, `val_mask`, `test_mask`.
         options: What is done to it; its name is only a name here.
         need_splits: Whether masks must be there.
+        scale: What to standardise by, if it is not by these data's own mean and deviation.
 
     Returns:
         The task.
@@ -158,12 +194,18 @@ def task_of(data: Data, options: DataOptions, *, need_splits: bool = True) -> Ta
             f"{options.name} must have features x, labels y and edge_index to be learnt: "
             f"got no {' and no '.join(missing)}."
         )
+    data = Data(
+        **{k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in data.to_dict().items()}
+    )
     y = data.y.view(-1) if data.y.dim() == 2 and data.y.size(1) == 1 else data.y
     data = Data(**{**data.to_dict(), "x": data.x.float(), "y": y})
+    if options.nan != "error" and not bool(data.x.isfinite().all()):
+        data = fill_missing(data, options.nan)
     check_data(data)
     features = _features(options, data.x)
     if features == "standardize":
-        data = standardize(data)
+        scale = scale or Scale.of(data.x)
+        data.x = scale.apply(data.x)
     elif features == "row":
         data = normalize_rows(data)
     graph = CSRGraph.from_data(data)
@@ -178,15 +220,12 @@ def task_of(data: Data, options: DataOptions, *, need_splits: bool = True) -> Ta
         num_classes=max(int(data.y.max()) + 1, 1),
         metric=options.metric or str(data.get("metric") or "accuracy"),
         digest=digest_arrays(graph.rowptr, graph.col, data.x.numpy(), data.y.numpy()),
+        scale=scale if features == "standardize" else None,
     )
 
 
 def _features(options: DataOptions, x: Tensor) -> Any:
     if options.features != "auto":
         return options.features
-    if x.numel() == 0:
-        return "none"
-    if float(torch.maximum(x.max(), -x.min())) > _LARGEST:
-        return "standardize"
-    bag_of_words = float(x.min()) >= 0 and float((x == 0).float().mean()) >= _SPARSE
-    return "row" if bag_of_words else "none"
+    large = x.numel() > 0 and float(torch.maximum(x.max(), -x.min())) > _LARGEST
+    return "standardize" if large else "none"

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def test_train_prints_the_table_and_writes_the_folder(here, capsys):
     assert result["test"]["mean"] == pytest.approx(np.mean(values))
     assert result["test"]["std"] == pytest.approx(np.std(values, ddof=1))
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["data"]["features"] == "row"  # as resolved, no longer "auto"
+    assert config["data"]["features"] == "none"  # as resolved, no longer "auto"
     assert config["model"]["dropout"] == 0.5
     for name in ("config.yaml", "metrics.jsonl", "result.json", "best", "last"):
         assert (folder / "split0-seed1" / name).exists()
@@ -241,7 +242,13 @@ def test_own_model_and_own_sampler_by_import_path(here, capsys):
     assert train("--model.name", "mine.Plain", "--model.scal", "2") == 2
     assert "did you mean model.scale" in capsys.readouterr().err
     assert train(*LARGEGT, "--tokens.sampler", "mine.closest", "--out", "b") == 0
-    assert cli.main(["predict", "runs/karate-plain", "--nodes", "all"]) == 0
+    capsys.readouterr()
+    assert cli.main(["predict", "runs/karate-plain", "--nodes", "all"]) == 2
+    assert "names code of its own (model.name mine.Plain): pass --trust" in capsys.readouterr().err
+    assert cli.main(["predict", "b"]) == 2
+    assert "(tokens.sampler mine.closest)" in capsys.readouterr().err
+    assert cli.main(["predict", "runs/karate-plain", "--nodes", "all", "--trust"]) == 0
+    assert cli.main(["predict", "b", "--trust"]) == 0
     del sys.modules["mine"]
 
 
@@ -301,6 +308,58 @@ def test_predict_refuses_what_is_no_run(here, capsys):
     assert cli.main(["predict", "a"]) == 4
     assert "weights.safetensors" in capsys.readouterr().err
     assert not Path("predictions.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [("model", "name"), ("tokens", "sampler"), ("data", "name")]
+)
+def test_predict_runs_no_code_of_the_folder(here, capsys, section, key):
+    Path("hostile.py").write_text("import pathlib\npathlib.Path('marker').touch()\n")
+    assert train(*GCN, "--out", "a") == 0
+    path = Path("a/split0-seed0/config.yaml")
+    config = yaml.safe_load(path.read_text())
+    config[section][key] = "hostile.run"
+    path.write_text(yaml.safe_dump(config))
+    assert cli.main(["predict", "a"]) == 2
+    assert f"names code of its own ({section}.{key} hostile.run)" in capsys.readouterr().err
+    assert not Path("marker").exists()
+
+
+@pytest.mark.parametrize("there", ["same", "other", "none"])
+def test_predict_writes_no_store(here, there):
+    assert train(*LARGEGT, "--out", "a", "--tokens.store", "s") == 0
+    assert cli.main(["predict", "a", "--out", "one.csv"]) == 0
+    if there != "same":
+        shutil.rmtree("s")
+    if there == "other":
+        argv = ["--data.name", "karate", "--tokens.num_hops", "1", "--out", "s"]
+        assert cli.main(["tokenize", *argv]) == 0
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    assert cli.main(["predict", "a", "--out", "two.csv"]) == 0
+    after = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.name != "two.csv"}
+    assert after == before
+    assert Path("one.csv").read_text() == Path("two.csv").read_text()
+
+
+def test_predict_on_another_device(here, capsys):
+    assert train(*GCN, "--out", "a") == 0
+    path = Path("a/split0-seed0/config.yaml")
+    path.write_text(path.read_text().replace("device: auto", "device: cuda:7"))
+    assert cli.main(["predict", "a"]) == 0
+    assert cli.main(["predict", "a", "--device", "cpu"]) == 0
+    assert cli.main(["predict", "a", "--device", "abacus"]) == 2
+    assert "device must be one" in capsys.readouterr().err
+
+
+def test_positions_that_changed_are_noticed(here, capsys):
+    np.save("pe.npy", np.ones((34, 2), np.float32))
+    assert train(*LARGEGT, "--tokens.pe", "pe.npy", "--out", "a") == 0
+    assert cli.main(["predict", "a"]) == 0
+    np.save("pe.npy", np.zeros((34, 2), np.float32))
+    assert cli.main(["predict", "a"]) == 2
+    assert "those of pe.npy have changed since" in capsys.readouterr().err
+    assert train(*LARGEGT, "--tokens.pe", "pe.npy", "--out", "a") == 2
+    assert "pe_digest was" in capsys.readouterr().err
 
 
 def test_predict_refuses_data_that_changed(here, capsys):

@@ -107,3 +107,41 @@ def test_what_is_refused():
         NodeClassifier("gnc").fit(data)
     with pytest.raises(ValueError, match="no edge_index"):
         NodeClassifier().fit(Data(x=data.x, y=data.y))
+
+
+def test_another_graph_is_scaled_as_the_first_one_was():
+    data = karate()
+    data.x = torch.randn(34, 3, generator=torch.Generator().manual_seed(0)) * 50 + 7
+    options = {"data": {"features": "standardize"}}
+    classifier = NodeClassifier("mlp", epochs=2, hidden_channels=8, config=options).fit(data)
+    some = torch.arange(5)
+    few = Data(x=data.x[:5], edge_index=torch.tensor([[0], [1]]))
+    alone = classifier.predict_proba(few)
+    torch.testing.assert_close(alone, classifier.predict_proba(data, some))
+
+
+def test_missing_features_are_filled_as_asked():
+    data = karate()
+    data.x = data.x.clone()
+    data.x[3] = float("nan")
+    with pytest.raises(ValueError, match=r"NaN|finite"):
+        NodeClassifier("mlp", epochs=1).fit(data)
+    filled = NodeClassifier("mlp", epochs=1, config={"data": {"nan": "zero"}}).fit(data)
+    assert filled.predict_proba(data).isfinite().all()
+    with pytest.raises(ValueError, match=r"data.nan must be error, zero or mean here"):
+        NodeClassifier("mlp", config={"data": {"nan": "drop"}}).fit(data)
+
+
+def test_features_that_require_grad():
+    data = karate()
+    data.x = data.x.clone().requires_grad_()
+    assert NodeClassifier("mlp", epochs=1).fit(data).predict(data).shape == (34,)
+
+
+def test_prediction_runs_in_the_precision_of_training():
+    options = {"train": {"autocast": "bfloat16"}}
+    data = karate()
+    classifier = NodeClassifier("mlp", epochs=1, hidden_channels=8, config=options).fit(data)
+    judged = classifier.fitted_.result.test_logits.softmax(dim=1)
+    nodes = data.test_mask.view(34, -1)[:, 0].nonzero().view(-1)
+    assert torch.equal(classifier.predict_proba(data, nodes), judged)

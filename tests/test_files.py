@@ -80,3 +80,15 @@ def test_archive_is_no_array(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros(2))
     with pytest.raises(ValueError, match=r"holds an archive, not one array"):
         files.read_array(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+@pytest.mark.parametrize("shape", [(10**18, 10**18), (10**14,), (5,), (2**32, 2**32), (-1,)])
+def test_header_that_promises_more_than_the_file_holds(tmp_path, shape, mmap):
+    path = tmp_path / "a.npy"
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(16))
+    with pytest.raises(ValueError, match=r"a.npy cannot be read as an array \(shape .* bytes"):
+        files.read_array(path, mmap=mmap)

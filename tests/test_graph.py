@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from graphattn.edges import id_dtype
+from graphattn.files import write_arrays
 from graphattn.graph import CSRGraph
 
 
@@ -113,6 +114,17 @@ def test_saved_and_loaded(tmp_path_factory, edges, mmap):
     assert again.reverse().digest() == graph.reverse().digest()
 
 
+def test_no_copy_is_kept_that_is_not_needed():
+    both = CSRGraph.from_edge_index(torch.tensor([[0, 1], [1, 0]]))
+    assert both.is_undirected
+    assert both.reverse() is both
+    assert not any(isinstance(part, CSRGraph) for part in vars(both).values())
+    graph = CSRGraph.from_edge_index(torch.tensor([[0], [1]]))
+    assert graph.reverse() is graph.reverse()
+    assert not graph.reverse().is_undirected
+    assert graph.reverse().reverse() is graph
+
+
 def test_counts_are_logged_once(caplog):
     with caplog.at_level(logging.INFO, logger="graphattn.graph"):
         CSRGraph.from_edge_index(torch.tensor([[0, 0, 1], [1, 1, 1]]))
@@ -197,6 +209,8 @@ FIVE = (
         ),
         ([0, 1, 2], None, "edge_index must be [2, edges]: got shape [3]"),
         ([[0], [0]], 0, "edge_index[0,0]=0, edge_index[1,0]=0 but there are no nodes"),
+        ([[1234567], [0]], 5, "edge_index[0,0]=1234567 but ids run 0..4; 1 such edge."),
+        ([[2345678.0], [0.0]], 5, "edge_index[0,0]=2345678 but ids run 0..4; 1 such edge."),
         ([[0], [0]], -3, "num_nodes must be from 0 to 3037000499: got -3"),
     ],
 )
@@ -244,6 +258,9 @@ def test_matrices_must_be_square_sparse_and_whole():
         (np.array([1, 1]), np.array([0], dtype=np.int32), "begin with 0"),
         (np.array([0, 2]), np.array([0], dtype=np.int32), "col must be int32 of the 2 edges"),
         (np.array([0, 1]), np.array([0]), "col must be int32 .* got int64"),
+        (np.array([0, 1, 2]), np.array([0, 900_000_000], dtype=np.int32), "from 0 to 900000000"),
+        (np.array([0, 1, 2]), np.array([0, -1], dtype=np.int32), "from 0 to 1: got ids from -1"),
+        (np.array([0, 2, 1]), np.array([0], dtype=np.int32), r"rowptr\[1\]=2, rowptr\[2\]=1"),
     ],
 )
 def test_arrays_that_do_not_fit(rowptr, col, words):
@@ -278,6 +295,7 @@ def test_damaged_files_are_named(tmp_path, mmap):
 
 
 def test_graph_that_names_nodes_it_has_not(tmp_path):
-    CSRGraph(np.array([0, 1, 2]), np.array([1, 7], dtype=np.int32)).save(tmp_path)
-    with pytest.raises(ValueError, match="names nodes it has not"):
+    arrays = {"rowptr": np.array([0, 1, 2]), "col": np.array([1, 7], dtype=np.int32)}
+    write_arrays(tmp_path, "graph", arrays, {"num_duplicates": 0, "num_self_loops": 0})
+    with pytest.raises(ValueError, match="is damaged: col must hold ids from 0 to 1: got"):
         CSRGraph.load(tmp_path)

@@ -27,10 +27,21 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--split", type=int, help="which split of the run [the first]")
     parser.add_argument("--seed", type=int, help="which seed of the run [the first]")
     parser.add_argument("--root", help="folder of the data sets, if it is not where it was")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... [auto]")
+    parser.add_argument(
+        "--trust", action="store_true", help="run the code that the run's config names, if any"
+    )
     args = parser.parse_args(list(argv))
     if args.out.suffix not in (".csv", ".npy"):
         raise ValueError(f"out must end in .csv or .npy: got {args.out}.")
-    trained = load_run(args.run, split=args.split, seed=args.seed, root=args.root)
+    trained = load_run(
+        args.run,
+        split=args.split,
+        seed=args.seed,
+        root=args.root,
+        device=args.device,
+        trust=args.trust,
+    )
     nodes = trained.nodes(args.nodes)
     write_predictions(trained, nodes, args.out)
     print(f"{len(nodes):,} nodes, {trained.task.num_classes} classes: {args.out}")

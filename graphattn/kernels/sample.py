@@ -68,7 +68,7 @@ def draw_neighborhood(
     mask = np.zeros(ids.shape, np.bool_)
     mask[:, 0] = True
     hop = np.zeros(ids.shape, np.int8)
-    key = np.array([seed & 0xFFFFFFFFFFFFFFFF, epoch & 0xFFFFFFFFFFFFFFFF], np.uint64)
+    key = np.array([int(number) & 0xFFFFFFFFFFFFFFFF for number in (seed, epoch)], np.uint64)
     arrays = (read_only(rowptr), read_only(col), num_hops, pool_is_list, key, ids, mask, hop)
     num_chunks = min(get_num_threads(), seeds.size // _FEW)
     if num_chunks < 2:  # waking threads would cost more than it saves

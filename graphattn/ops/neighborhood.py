@@ -88,7 +88,7 @@ def sample_neighborhood(
     num_out = (num_samples - 1) // 2
     inward = _draw(graph, seeds, num_samples - num_out, options)
     # Another stream, or an undirected graph would draw the same nodes twice.
-    options = (num_hops, pool == "list", ~seed, epoch)
+    options = (num_hops, pool == "list", ~int(seed), epoch)
     outward = _draw(graph.reverse(), seeds, 1 + num_out, options)
     hop = torch.where(outward.mask, outward.hop + num_hops, outward.hop)
     return Neighborhood(

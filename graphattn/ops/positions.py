@@ -150,9 +150,9 @@ def spectral_positions(
     and scaled to a mean square of 1; the sign is such that the entry of largest size is positive.
     Where fewer than `channels` vectors exist, zeros follow. Isolated nodes have zeros.
 
-    A small graph is decomposed densely. A long, thin one (roads, grids), whose eigenvalues are
-    tiny and lie close, is factorised and inverted (Lanczos on L^-1); any other one takes Lanczos
-    on L. Eigenvectors of equal eigenvalues are one basis of many, fixed by the seed.
+    A graph of up to 1,000 nodes, or 4 a channel, is decomposed densely. A long, thin one (roads,
+    grids), whose eigenvalues are tiny and lie close, is factorised and inverted (Lanczos on L^-1);
+    any other takes Lanczos on L. Of equal eigenvalues it is one basis of many, fixed by the seed.
 
     Source: Dwivedi et al. 2020, https://arxiv.org/abs/2003.00982; ARPACK, by SciPy.
 
@@ -178,7 +178,7 @@ def spectral_positions(
     num_vectors = min(channels, num_nodes - null.count)
     out = np.zeros((num_nodes, channels), np.float32)
     if num_vectors > 0:
-        if num_nodes <= DENSE_NODES:
+        if num_nodes <= max(DENSE_NODES, 4 * num_vectors):
             vectors = _dense_vectors(smooth, null, num_vectors)
         else:
             thin = _is_thin(adjacency)
@@ -276,7 +276,7 @@ def _lanczos(
     """Eigenvectors of the largest eigenvalues; what has not converged in time is left out."""
     operator = LinearOperator((num_nodes, num_nodes), multiply, dtype=np.float64)
     start = np.random.default_rng(seed).standard_normal(num_nodes)
-    inner = min(num_nodes - 1, max(4 * count, 20))
+    inner = max(4 * count, 20)  # fewer than the nodes
     try:
         values, vectors = eigsh(
             operator, count, which="LA", v0=start, ncv=inner, tol=tolerance, maxiter=MAX_RESTARTS

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from graphattn.graph import CSRGraph
 from graphattn.kernels.csr import looped_degrees
@@ -33,7 +34,8 @@ def propagate(
         \hat A_\mathrm{row} = D_r^{-1} \tilde A, \qquad
         \mathrm{out}_{:,k} = \hat A^k x
 
-    Differentiable in ``x``. Without a gradient, and on the CPU, a kernel without edge values runs.
+    Differentiable in ``x``, in either mode. Without a gradient, and on the CPU, a kernel without
+    edge values runs.
 
     Source: section 3 of LargeGT, https://arxiv.org/abs/2312.11109.
 
@@ -59,8 +61,7 @@ def propagate(
     check_propagation(graph, tuple(x.shape), num_hops, norm)
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"x must be float32 or float64: got {x.dtype}; convert it first.")
-    differentiated = x.requires_grad and torch.is_grad_enabled()
-    if differentiated or x.device.type != "cpu":
+    if _is_followed(x) or x.device.type != "cpu":
         return _propagate_plain(graph, x, num_hops, norm)
     steps = PropagationSteps(graph, norm, x.detach().numpy().dtype)
     hops = np.empty((graph.num_nodes, 1 + num_hops, x.size(1)), x.detach().numpy().dtype)
@@ -128,6 +129,15 @@ def check_propagation(graph: CSRGraph, shape: tuple[int, ...], num_hops: int, no
         raise ValueError(f"num_hops must be 0 or more: got num_hops={num_hops}.")
     if norm not in ("sym", "row"):
         raise ValueError(f"norm must be 'sym' or 'row': got {norm!r}.")
+
+
+def _is_followed(x: Tensor) -> bool:
+    """Whether torch differentiates or maps what becomes of x: backward, forward, or torch.func."""
+    return (
+        (x.requires_grad and torch.is_grad_enabled())
+        or torch._C._functorch.is_functorch_wrapped_tensor(x)
+        or forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
+    )
 
 
 def _scales(graph: CSRGraph, norm: Norm) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -27,13 +27,15 @@ _LOG = logging.getLogger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+_MARKS = ("journal.json", "journal.json.part", "manifest.json")  # of a folder that we made
+
 
 class FolderBuilder:
     """Builds one store folder; every finished file survives a kill, and is checked before reuse.
 
-    Work goes on in ``<path>.building``, with a journal of the finished files and their hashes; the
-    finished folder is then renamed to ``<path>``. ``<path>.lock`` lets one process build while
-    others wait.
+    Work goes on in ``.<name>.building``, with a journal of the finished files and their hashes;
+    the finished folder is then renamed to ``<path>``, and an older one meanwhile to
+    ``.<name>.replaced``. ``<path>.lock`` lets one process build while others wait.
 
     Args:
         path: The store's folder.
@@ -60,7 +62,8 @@ class FolderBuilder:
         if shard_rows < 1:
             raise ValueError(f"shard_rows must be at least 1: got shard_rows={shard_rows}.")
         self._path, self._graph, self._inputs, self._recipe = path, graph, inputs, recipe
-        self._work = path.with_name(f"{path.name}.building")
+        self._work = path.with_name(f".{path.name}.building")
+        self._old = path.with_name(f".{path.name}.replaced")
         self._wanted: dict[str, Any] = {
             "format": FORMAT,
             "parameters": recipe.as_dict() | {"shard_rows": shard_rows},
@@ -77,7 +80,7 @@ class FolderBuilder:
             progress: Show a bar, if there is a terminal.
 
         Raises:
-            ValueError: The folder holds something else than a token store.
+            ValueError: The folder, or one used beside it, holds something else than a token store.
             OSError: The disk is full or cannot be written; an older store is intact.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +91,8 @@ class FolderBuilder:
             _LOG.info("another process builds %s: waiting for it", self._path)
             lock.acquire()
         try:
+            _check_ours(self._work)
+            _check_ours(self._old)
             if not self._is_current():
                 self._resume()
                 self._fill(progress)
@@ -120,7 +125,7 @@ class FolderBuilder:
         damaged += [] if sound else ["graph"]
         if damaged:
             _LOG.warning("%s: damaged, rebuilt: %s", self._path, ", ".join(damaged))
-            shutil.rmtree(self._work, ignore_errors=True)
+            _remove(self._work)
             self._path.rename(self._work)
         return not damaged
 
@@ -133,16 +138,17 @@ class FolderBuilder:
             except ValueError:
                 continue
         if any(journal.get(name) != value for name, value in self._wanted.items()):
-            shutil.rmtree(self._work, ignore_errors=True)
+            _remove(self._work)
             journal = {}
-        (self._work / "hops").mkdir(parents=True, exist_ok=True)
+        self._work.mkdir(exist_ok=True)
         mine = set(shard_names(self._wanted)) | {f"hops/{name}.npy" for name in self._hop_names()}
         self._files = {
             name: journal["files"][name]
             for name in journal.get("files", {})
             if name in mine and is_sound(self._work, journal, name)
         }
-        self._record()
+        self._record()  # first of all: it marks the folder as ours
+        (self._work / "hops").mkdir(exist_ok=True)
 
     def _fill(self, progress: bool) -> None:
         """Writes the hops and shards that are missing, then the graph and the manifest."""
@@ -174,13 +180,12 @@ class FolderBuilder:
 
     def _publish(self) -> None:
         """Puts the finished folder in its place; the older one goes only after that."""
-        old = self._path.with_name(f"{self._path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(self._old)
         if self._path.exists():
-            self._path.rename(old)
+            self._path.rename(self._old)
         self._work.rename(self._path)
         sync_folder(self._path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(self._old)
 
     def _shard(self, name: str, hops: Arrays) -> npt.NDArray[Any]:
         table, number = name.removesuffix(".npy").split("-")
@@ -212,6 +217,33 @@ class FolderBuilder:
             size += 4 * min(shard_rows, shape[0]) * int(np.prod(shape[1:]))
         new = [hop for hop in hops if f"hops/{hop}.npy" not in self._files]
         return int(size + len(new) * self._inputs["x"].nbytes)
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuses a folder that no build can have left, before anything in it is touched."""
+    if not folder.is_symlink() and not folder.exists():
+        return
+    if not folder.is_symlink() and folder.is_dir():
+        names = {entry.name for entry in folder.iterdir()}
+        if not names or names & set(_MARKS):
+            return
+    raise ValueError(
+        f"{folder} is needed to build the token store, and no build made it: got neither "
+        "journal.json nor manifest.json in it; move it away or choose another path."
+    )
+
+
+def _remove(folder: Path) -> None:
+    """Deletes a folder of ours, its marks last: after a kill it is still known as ours."""
+    if not folder.exists():
+        return
+    _check_ours(folder)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in _MARKS:
+            entry.unlink()
+    shutil.rmtree(folder)
 
 
 def _shapes(recipe: Recipe, inputs: Arrays) -> dict[str, list[int]]:

@@ -57,9 +57,10 @@ class TokenBatch:
             A batch there.
         """
         parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        ahead = torch.device(device).type != "cpu"  # what comes to the CPU is read at once
         for name, part in parts.items():
             if part is not None:
-                parts[name] = part.to(device, non_blocking=True)
+                parts[name] = part.to(device, non_blocking=ahead)
         return TokenBatch(**parts)
 
 
@@ -109,11 +110,13 @@ class TokenLoader:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be gone through."""
+        """Refuses what cannot be gone through; brings seeds and labels to the CPU."""
         for name, least in (("num_samples", 1), ("batch_size", 1), ("num_workers", 0)):
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"{name} must be at least {least}: got {name}={value}.")
+        self.seeds, self.seed = self.seeds.cpu(), int(self.seed)
+        self.y = None if self.y is None else self.y.cpu()
         num_nodes = self.store.num_nodes
         if self.seeds.numel() and not 0 <= self.seeds.min() <= self.seeds.max() < num_nodes:
             bad = self.seeds[(self.seeds < 0) | (self.seeds >= num_nodes)]
@@ -133,7 +136,7 @@ class TokenLoader:
         Args:
             epoch: 0 or more; 0 until this is called.
         """
-        self._epoch = epoch
+        self._epoch = int(epoch)
 
     def __len__(self) -> int:
         """Number of batches in a pass."""

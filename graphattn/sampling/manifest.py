@@ -45,6 +45,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         shard_rows = parameters.pop("shard_rows", None)
         sound = type(shard_rows) is int and shard_rows >= 1 and "features" in shapes
         sound = sound and set(shapes) <= {"features", "own", "pe"} and _fits(parameters, shapes)
+        # Counted before they are named: a damaged number of rows must not name 10**30 files.
+        sound = sound and len(files) == sum(-(-shape[0] // shard_rows) for shape in shapes.values())
         sound = sound and set(files) == set(shard_names(manifest))
     if not sound:
         raise ValueError(

@@ -116,8 +116,8 @@ class TokenStore:
         processes, one builds and the others wait. The result has the same bits whatever happened.
 
         Args:
-            path: The folder, new or empty or a store. ``<path>.building`` and ``<path>.lock`` are
-                used beside it.
+            path: The folder, new or empty or a store. ``.<name>.building``, ``.<name>.replaced``
+                and ``<name>.lock`` are used beside it.
             graph: As for :meth:`in_memory`, like the arguments up to ``pe``.
             x: Features.
             num_hops: Hops of context that each token carries.
@@ -132,7 +132,8 @@ class TokenStore:
             The store, memory-mapped.
 
         Raises:
-            ValueError: As for :meth:`in_memory`, or the folder holds something else.
+            ValueError: As for :meth:`in_memory`, or the folder, or one used beside it, holds
+                something else.
             OSError: The disk is full or cannot be written; an older store is intact.
 
         Example:

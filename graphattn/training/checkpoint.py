@@ -209,7 +209,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         hashes, about, version = manifest["sha256"], manifest["about"], manifest["format"]
         known = {_WEIGHTS, _STATE} <= set(hashes) <= {_WEIGHTS, _STATE, _BEST}
-        whole = known and isinstance(about, dict)
+        whole = known and isinstance(about, dict) and isinstance(hashes, dict)
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CorruptCheckpoint(f"{path} is missing or no manifest of ours ({error}).") from error
     if version != FORMAT or not whole:

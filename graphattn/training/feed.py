@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
+from graphattn.training.options import FitOptions
+
 logger = logging.getLogger(__name__)
 
 
@@ -77,6 +79,10 @@ class Feed(Protocol):
         """Return the labels of any nodes, on the CPU; below zero is unlabelled."""
         ...
 
+    def reset(self, model: nn.Module) -> None:
+        """Forget what earlier training left in the feed, and in the model about its nodes."""
+        ...
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return what the feed carries from step to step."""
         ...
@@ -118,6 +124,17 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
+def autocast(device: torch.device, options: FitOptions) -> torch.autocast:
+    """Return the precision of a run's forward, in training and in prediction alike.
+
+    Example:
+        >>> with autocast(torch.device("cpu"), FitOptions(autocast="bfloat16")):
+        ...     print((torch.ones(1, 1) @ torch.ones(1, 1)).dtype)
+        torch.bfloat16
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=options.autocast == "bfloat16")
+
+
 def classes(
     y: Shaped[Tensor, "nodes ..."], out_channels: int | None = None
 ) -> tuple[Int[Tensor, " nodes"], int]:
@@ -153,7 +170,7 @@ def classes(
 
 
 def trainable(nodes: Int[Tensor, " train"], y: Int[Tensor, " nodes"]) -> Int[Tensor, " labelled"]:
-    """Return the nodes that have a label; what has none is never trained on.
+    """Return the nodes that have a label, each once; what has none is never trained on.
 
     Args:
         nodes: Training nodes.
@@ -171,6 +188,10 @@ def trainable(nodes: Int[Tensor, " train"], y: Int[Tensor, " nodes"]) -> Int[Ten
         raise ValueError(
             f"train_nodes must lie in 0..{len(y) - 1}: got {int(nodes.min())}..{int(nodes.max())}."
         )
+    distinct = torch.unique(nodes)
+    if len(distinct) < len(nodes):
+        logger.warning("%d training nodes are named twice: left out", len(nodes) - len(distinct))
+        nodes = distinct
     labelled = nodes.index_select(0, (y.index_select(0, nodes) >= 0).nonzero().view(-1))
     if not len(labelled):
         raise ValueError(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphattn.graph import CSRGraph
+from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.store import TokenStore
@@ -87,6 +88,9 @@ class FullBatchFeed:
     def labels(self, nodes: Int[Tensor, " nodes"]) -> Int[Tensor, " nodes"]:
         """Return the labels of any nodes."""
         return self._y.index_select(0, nodes)
+
+    def reset(self, model: nn.Module) -> None:
+        """Forget nothing: the whole graph has no memory."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return nothing: the whole graph has no memory."""
@@ -189,6 +193,13 @@ class TokenFeed:
     def labels(self, nodes: Int[Tensor, " nodes"]) -> Int[Tensor, " nodes"]:
         """Return the labels of any nodes."""
         return self._y.index_select(0, nodes)
+
+    def reset(self, model: nn.Module) -> None:
+        """Forget all codes, here and in the model's histograms of them, which must agree."""
+        self.codes.fill_(-1)
+        for part in model.modules():
+            if isinstance(part, CodebookAttention):
+                part.forget_counts()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the training nodes and their codes: no other node ever has one."""

@@ -9,6 +9,8 @@ from typing import Any
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from graphattn.training.errors import CorruptCheckpoint
+
 _ABSENT = object()
 
 
@@ -41,6 +43,25 @@ def check_fingerprint(folder: Path, saved: Mapping[str, Any], now: Mapping[str, 
             f"{folder} was started with another configuration: {'; '.join(differing)}. "
             "Go on with the same one, or choose another folder."
         )
+
+
+def saved_fingerprint(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fingerprint among what a checkpoint says about itself.
+
+    Raises:
+        CorruptCheckpoint: There is none, or it is no mapping.
+
+    Example:
+        >>> saved_fingerprint(Path("runs/a/last"), {"fingerprint": {"metric": "accuracy"}})
+        {'metric': 'accuracy'}
+    """
+    saved = about.get("fingerprint")
+    if not isinstance(saved, dict):
+        raise CorruptCheckpoint(
+            f"{folder / 'manifest.json'} must say in keys and values what was trained on: "
+            f"got fingerprint {str(saved)[:40]!r}."
+        )
+    return saved
 
 
 def load_into(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -17,7 +17,7 @@ from graphattn.files import write_json
 from graphattn.training.checkpoint import load_checkpoint
 from graphattn.training.errors import Interrupted
 from graphattn.training.feed import Feed, Split, device_of
-from graphattn.training.fingerprint import check_fingerprint, digest, load_into
+from graphattn.training.fingerprint import check_fingerprint, digest, load_into, saved_fingerprint
 from graphattn.training.loop import Loop
 from graphattn.training.metrics import Metric, confusion_matrix, metric_by_name
 from graphattn.training.options import FitOptions
@@ -86,6 +86,7 @@ def fit(
     measure = metric_by_name(metric) if isinstance(metric, str) else metric
     _check(model, feed, split, options)
     if out is None:
+        feed.reset(model)
         loop = Loop(model, feed, split.val, measure, options, out=None, fingerprint={})
         return _run(loop, split, named)
 
@@ -148,13 +149,14 @@ def _take_up(loop: Loop, out: Path, *, resume: bool) -> None:
     except FileNotFoundError:
         checkpoint = None
     if checkpoint is None:
+        loop.feed.reset(loop.model)
         write_history(out / "metrics.jsonl", [])
         return
     if not resume:
         raise ValueError(
             f"{out} holds a run already: pass resume=True to go on with it, or another folder."
         )
-    check_fingerprint(out, checkpoint.about["fingerprint"], loop.fingerprint)
+    check_fingerprint(out, saved_fingerprint(last, checkpoint.about), loop.fingerprint)
     load_into(loop.model, checkpoint.weights, last)
     loop.restore(checkpoint)
     write_history(out / "metrics.jsonl", loop.at.history)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,29 +17,14 @@ from tqdm.auto import tqdm
 from graphattn.files import write_json
 from graphattn.training.checkpoint import Checkpoint, save_checkpoint
 from graphattn.training.errors import NonFiniteLoss
-from graphattn.training.feed import Feed, device_of
+from graphattn.training.feed import Feed, autocast, device_of
 from graphattn.training.metrics import Metric
 from graphattn.training.options import FitOptions
+from graphattn.training.position import Position, on_cpu
 from graphattn.training.random_state import RandomState
 from graphattn.training.result import append_history, plain
 from graphattn.training.schedule import Schedule
 from graphattn.training.stopping import Stop, StopWatch
-
-
-@dataclass
-class Position:
-    """Where a run stands; plain values only, so that it is saved as it is."""
-
-    epoch: int = 0  # in progress, or the next one
-    step: int = 0  # steps of it that are done
-    loss_sum: float = 0.0  # over those steps, each weighted as the mean loss of the epoch is
-    weight_sum: float = 0.0
-    seconds: float = 0.0  # spent training in this epoch
-    best_val: float = math.nan
-    best_epoch: int = -1
-    stale: int = 0  # evaluations since the best one
-    stopped: str = ""  # "", then "epochs" or "patience"
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Loop:
@@ -55,8 +40,8 @@ class Loop:
         fingerprint: Saved with each checkpoint.
 
     Example:
-        >>> Position().stopped
-        ''
+        >>> callable(Loop.train)
+        True
     """
 
     def __init__(
@@ -84,6 +69,7 @@ class Loop:
         self._best_written = -1
         self._random = RandomState(options.seed, self._device)
         self._saved_at = time.monotonic()
+        self._good: Checkpoint | None = None  # the epoch's start, where `last/` is older
 
     def train(self, watch: StopWatch) -> None:
         """Train to the end; `Stop` is raised where the state is whole."""
@@ -122,7 +108,7 @@ class Loop:
     def predict(self, nodes: Tensor) -> Tensor:
         """Return logits of nodes; what evaluation draws at random does not move training."""
         devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self._autocast():
+        with torch.random.fork_rng(devices=devices), autocast(self._device, self._options):
             return self.feed.predict(self.model, nodes)
 
     def save_last(self) -> None:
@@ -130,8 +116,13 @@ class Loop:
         if self.out is None:
             return
         self._write_best()
+        save_checkpoint(self.out / "last", self._state())
+        self._good = None
+        self._saved_at = time.monotonic()
+
+    def _state(self) -> Checkpoint:
         state = {
-            "position": asdict(self.at),
+            "position": self.at.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "feed": self.feed.state_dict(),
@@ -139,9 +130,16 @@ class Loop:
             "random": self._random.state_dict(),
         }
         about = self._about(epoch=self.at.epoch, step=self.at.step)
-        weights, best = self.model.state_dict(), self._best[0] if self._best else None
-        save_checkpoint(self.out / "last", Checkpoint(weights, state, best, about))
-        self._saved_at = time.monotonic()
+        return Checkpoint(
+            self.model.state_dict(), state, self._best[0] if self._best else None, about
+        )
+
+    def _hold(self) -> None:
+        """Keep a copy of the state, to be written if the epoch ends in no number."""
+        finite = all(bool(p.detach().isfinite().all()) for p in self.model.parameters())
+        if self.out is not None and finite:
+            now = self._state()
+            self._good = replace(now, weights=on_cpu(now.weights), state=on_cpu(now.state))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up all but the weights of a checkpoint that `save_last` wrote."""
@@ -158,6 +156,7 @@ class Loop:
         at, options = self.at, self._options
         if at.step >= self.feed.steps_per_epoch:  # It was stopped while it was evaluated.
             return
+        self._hold()
         lr = self._schedule.lr(at.epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
@@ -177,7 +176,7 @@ class Loop:
 
     def _train_step(self, batch: Any, lr: float) -> None:
         at, options = self.at, self._options
-        with self._autocast():
+        with autocast(self._device, options):
             logits, y = self.feed.forward(self._forward, batch)
         if logits.dim() != 2 or logits.shape[1] < self.feed.out_channels:
             raise ValueError(
@@ -265,10 +264,6 @@ class Loop:
         plain_facts = {k: plain(v) for k, v in facts.items()}
         return {**plain_facts, "fingerprint": self.fingerprint, "torch": torch.__version__}
 
-    def _autocast(self) -> torch.autocast:
-        enabled = self._options.autocast == "bfloat16"
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
-
     def _weights(self, logits: Tensor) -> Tensor:
         if self._class_weights is None:
             counts = torch.bincount(
@@ -279,14 +274,16 @@ class Loop:
         return self._class_weights
 
     def _refuse(self, what: str, batch: Any, lr: float) -> NoReturn:
-        seeds = self.feed.seeds(batch).tolist()
-        error = NonFiniteLoss(
-            what, epoch=self.at.epoch, step=self.at.step, lr=lr, seeds=seeds, out=self.out
-        )
-        if self.out is not None:
-            facts = {"what": what, "epoch": error.epoch, "step": error.step, "lr": lr}
-            write_json(self.out / "nonfinite.json", {**facts, "seeds": seeds})
-        raise error
+        seeds, at, out = self.feed.seeds(batch).tolist(), self.at, self.out
+        facts: dict[str, Any] = {"epoch": at.epoch, "step": at.step, "lr": lr, "seeds": seeds}
+        if out is not None:
+            # The failed forward has moved buffers and codes: what is saved is from before it.
+            self._write_best()
+            if self._good is not None:
+                save_checkpoint(out / "last", self._good)
+            write_json(out / "nonfinite.json", {"what": what, **facts})
+        kept = out if out is not None and (out / "last").exists() else None
+        raise NonFiniteLoss(what, **facts, out=kept)
 
 
 def _clip(model: nn.Module, largest: float) -> Tensor:

@@ -40,7 +40,7 @@ class FitOptions:
 
     Example:
         >>> FitOptions(lr=0.01, schedule="cosine").epochs
-        40
+        60
         >>> FitOptions(epochs=0)
         Traceback (most recent call last):
         ...
@@ -50,7 +50,7 @@ class FitOptions:
     optimizer: Optimizer = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
-    epochs: int = 40
+    epochs: int = 60
     schedule: ScheduleName = "constant"
     warmup: int = 0
     patience: int = 0

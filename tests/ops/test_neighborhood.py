@@ -174,6 +174,18 @@ def test_seed_and_epoch_change_the_draw_and_nothing_global_does():
         assert not torch.equal(first.ids, sample_neighborhood(graph, seeds, 6, **other).ids)
 
 
+@pytest.mark.parametrize("direction", ["in", "both"])
+@pytest.mark.parametrize("seed", [-1, 7])
+def test_seed_of_any_integer_type(unchecked, direction, seed):
+    graph, seeds = a_graph(), torch.arange(100)
+    plain = sample_neighborhood(graph, seeds, 6, direction=direction, seed=seed, epoch=2)
+    kinds = [np.int64, np.int32] + ([np.uint64, np.uint8] if seed > 0 else [])
+    for kind in kinds:
+        numbers = {"seed": kind(seed), "epoch": kind(2)}
+        same = sample_neighborhood(graph, seeds, 6, direction=direction, **numbers)
+        assert torch.equal(plain.ids, same.ids)
+
+
 def test_a_node_keeps_its_draw_wherever_it_stands():
     graph = a_graph()
     twice = sample_neighborhood(graph, torch.tensor([3, 3, 9, 3]), 6).ids

@@ -160,6 +160,14 @@ def test_spectral_without_edges_and_alone():
     assert positions(random_graph(1, 0, 0, directed=False), "spectral", 3).tolist() == [[0, 0, 0]]
 
 
+@pytest.mark.parametrize("channels", [301, 1500])
+def test_spectral_of_more_channels_than_lanczos_gives(channels):
+    node = np.arange(1200)
+    ring = np.stack([node, (node + 1) % 1200])
+    graph = CSRGraph.from_edge_index(np.concatenate([ring, ring[::-1]], axis=1))
+    check_spectral(graph, channels, 1e-4)
+
+
 def test_spectral_is_repeatable():
     graph = grid_graph(61, 20)
     first, second = positions(graph, "spectral", 4), positions(graph, "spectral", 4)

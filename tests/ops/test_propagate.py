@@ -4,6 +4,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import PropagationSteps, propagate
@@ -114,3 +115,22 @@ def test_errors(x, options, error, words):
     graph = CSRGraph.from_edge_index(torch.tensor([[0], [1]]))
     with pytest.raises(error, match=words):
         propagate(graph, x, **{"num_hops": 1, **options})
+
+
+@pytest.mark.parametrize("norm", ["sym", "row"])
+def test_forward_derivative_and_transforms_equal_dense(norm):
+    edges = random_edges(torch.Generator().manual_seed(2), 9, 30)
+    graph = CSRGraph.from_edge_index(edges, 9)
+    x, tangent = torch.randn(2, 9, 3, dtype=torch.float64)
+    matrix = propagate(graph, torch.eye(9, dtype=torch.float64), 2, norm=norm)  # [9, hops, 9]
+    expected = torch.einsum("nhm,mc->nhc", matrix, tangent)
+
+    def run(x):
+        return propagate(graph, x, 2, norm=norm)
+
+    with forward_ad.dual_level():
+        out = forward_ad.unpack_dual(run(forward_ad.make_dual(x, tangent)))
+    torch.testing.assert_close(out.tangent, expected)
+    torch.testing.assert_close(torch.func.jvp(run, (x,), (tangent,))[1], expected)
+    pair = torch.stack([x, tangent])
+    torch.testing.assert_close(torch.func.vmap(run)(pair), torch.stack([run(x), expected]))

@@ -172,6 +172,40 @@ def test_batch_moves_whole(store):
     assert same(batch.to(torch.device("cpu")), batch)
 
 
+def test_seed_of_a_numpy_type(unchecked, store):
+    for seed in (-1, 7):
+        ours, theirs = (
+            TokenLoader(store, torch.arange(50), shuffle=True, **OPTIONS | {"seed": number})
+            for number in (seed, np.int64(seed))
+        )
+        assert all(same(one, two) for one, two in zip(ours, theirs, strict=True))
+
+
+def test_only_what_leaves_the_cpu_is_copied_behind_its_back(store, monkeypatch):
+    (batch,) = TokenLoader(store, torch.tensor([7]), **OPTIONS)
+    asked = []
+    real = torch.Tensor.to
+
+    def spy(self, device, *, non_blocking):
+        asked.append(non_blocking)
+        return real(self, device, non_blocking=non_blocking)
+
+    monkeypatch.setattr(torch.Tensor, "to", spy)
+    batch.to("cpu")
+    batch.to("meta")
+    assert asked == [False] * (len(asked) // 2) + [True] * (len(asked) // 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_seeds_and_labels_of_a_gpu(store):
+    seeds, y = torch.arange(50), torch.arange(200) % 7
+    ours = TokenLoader(store, seeds, y=y, shuffle=True, **OPTIONS)
+    theirs = TokenLoader(store, seeds.cuda(), y=y.cuda(), shuffle=True, **OPTIONS)
+    for one, two in zip(ours, theirs, strict=True):
+        assert same(one, two)
+        assert same(two.to("cuda").to("cpu"), one)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

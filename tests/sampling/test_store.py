@@ -13,6 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphattn import files
+from graphattn import graph as graph_module
 from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import propagate
 from graphattn.sampling.store import TokenStore
@@ -193,8 +195,9 @@ def test_killed_builds_end_in_the_same_bits(tmp_path):
         assert killed.returncode == -signal.SIGKILL
         with pytest.raises(ValueError, match="there is no token store"):
             TokenStore.open(path)
-    journal = json.loads((tmp_path / "cut.building" / "journal.json").read_text())
-    kept = {name: (tmp_path / "cut.building" / name).stat().st_ino for name in journal["files"]}
+    work = tmp_path / ".cut.building"
+    journal = json.loads((work / "journal.json").read_text())
+    kept = {name: (work / name).stat().st_ino for name in journal["files"]}
     assert len(kept) >= 4
     TokenStore.build(path, graph, x, **OPTIONS)
     assert contents(path) == contents(tmp_path / "whole")
@@ -236,7 +239,7 @@ def test_stopped_at_every_write_and_rename(tmp_path, monkeypatch):
         TokenStore.build(path, graph, x, **options)
         assert contents(path) == whole
     assert stop > 15
-    assert not [p for p in tmp_path.iterdir() if p.suffix in (".building", ".old")]
+    assert not [p for p in tmp_path.iterdir() if p.suffix in (".building", ".replaced")]
 
 
 def test_damaged_finished_shard_of_a_cut_build_is_made_again(tmp_path):
@@ -244,7 +247,7 @@ def test_damaged_finished_shard_of_a_cut_build_is_made_again(tmp_path):
     TokenStore.build(tmp_path / "whole", graph, x, **OPTIONS)
     killed = start(tmp_path / "cut", 16)
     killed.communicate()
-    shard = tmp_path / "cut.building" / "features-00000.npy"
+    shard = tmp_path / ".cut.building" / "features-00000.npy"
     flip(shard)
     TokenStore.build(tmp_path / "cut", graph, x, **OPTIONS)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
@@ -323,6 +326,62 @@ def test_hostile_manifests_give_our_errors_only(tmp_path_factory, data):
         TokenStore.open(folder, verify=data.draw(st.booleans()))
     except ValueError as error:
         assert "build" in str(error) or "store" in str(error)
+
+
+@pytest.mark.parametrize("rows", [10**18, 10**30])
+def test_manifest_of_too_many_rows_is_refused_at_once(tmp_path, rows):
+    TokenStore.build(tmp_path / "s", *made(), num_hops=1, progress=False)
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    manifest["shapes"]["features"][0] = rows
+    manifest["parameters"]["shard_rows"] = 1
+    (tmp_path / "s" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"manifest.json is damaged: its entries do not fit"):
+        TokenStore.open(tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", [".s.building", ".s.replaced"])
+def test_work_folder_of_something_else_is_left_alone(tmp_path, name):
+    graph, x = made()
+    TokenStore.build(tmp_path / "s", graph, x, progress=False)
+    (tmp_path / name).mkdir()
+    for other in (x, x + 1):  # an empty one is taken
+        TokenStore.build(tmp_path / "s", graph, other, progress=False)
+    (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / name / "thesis.txt").write_text("years of work")
+    for other in (x, x + 1):
+        with pytest.raises(ValueError, match=r"no build made it: got neither journal.json nor"):
+            TokenStore.build(tmp_path / "s", graph, other, progress=False)
+    assert (tmp_path / name / "thesis.txt").read_text() == "years of work"
+    assert torch.equal(TokenStore.open(tmp_path / "s").gather(torch.arange(50))[:, 0], x + 1)
+
+
+def test_neighbours_of_a_store_are_left_alone(tmp_path):
+    graph, x = made()
+    for name in ("s.old", "s.building"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("years of work")
+    for other in (x, x + 1):
+        TokenStore.build(tmp_path / "s", graph, other, progress=False)
+    assert {p.name for p in tmp_path.iterdir()} - {"s.lock"} == {"s", "s.old", "s.building"}
+    assert len(list(tmp_path.glob("s.*/thesis.txt"))) == 2
+
+
+def test_graph_is_hashed_once(tmp_path, monkeypatch):
+    graph, x = made()
+    hashed = []
+    real = files.digest_arrays
+
+    def counting(*arrays):
+        hashed.append(len(arrays))
+        return real(*arrays)
+
+    for module in (files, graph_module):
+        monkeypatch.setattr(module, "digest_arrays", counting)
+    TokenStore.build(tmp_path / "s", graph, x, progress=False)
+    assert hashed.count(2) == 3  # made, saved, opened
+    hashed.clear()
+    TokenStore.open(tmp_path / "s").graph.digest()
+    assert hashed.count(2) == 1
 
 
 def test_folder_of_something_else_is_left_alone(tmp_path):

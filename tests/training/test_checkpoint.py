@@ -82,6 +82,7 @@ def test_missing_file_and_missing_folder(tmp_path):
         '{"format": 1, "sha256": {"../../etc/passwd": "0"}, "about": {}}',
         '{"format": 1, "sha256": 3, "about": {}}',
         '{"format": 1, "sha256": [[]], "about": 1}',
+        '{"format": 1, "sha256": ["weights.safetensors", "state.pt"], "about": {}}',
     ],
 )
 def test_any_other_manifest_is_refused(tmp_path, text):

@@ -132,6 +132,7 @@ def test_labels_that_are_no_classes(data):
 def test_training_nodes_without_a_label(caplog):
     y = torch.tensor([0, -1, 1])
     assert trainable(torch.tensor([0, 1, 2]), y).tolist() == [0, 2]
+    assert trainable(torch.tensor([2, 0, 2]), y).tolist() == [0, 2]
     assert "1 training nodes have no label" in caplog.text
     with pytest.raises(ValueError, match="got 1 nodes, none with a label"):
         trainable(torch.tensor([1]), y)

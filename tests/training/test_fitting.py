@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from graphattn.models.gnn import GNN
+from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.training.checkpoint import load_checkpoint, load_weights
 from graphattn.training.errors import NonFiniteLoss
 from graphattn.training.feeds import FullBatchFeed
@@ -56,6 +57,19 @@ def test_largegt_trains_with_a_last_batch_of_one(make_largegt, split):
     assert result.epochs_run == 3
     assert 0 <= result.test <= 1
     assert bool((feed.codes >= 0).any())
+
+
+def test_counts_and_codes_agree_however_the_run_began(make_largegt, split):
+    split.train = torch.cat([split.train, split.train[:9]])  # the feed names each node once
+    model, feed = make_largegt()
+    other = make_largegt()[1]
+    for used in (feed, other, feed):  # a feed with no codes, then one with old ones
+        fit(model, used, split, options=FitOptions(epochs=2))
+        codes = used.codes[used.codes >= 0].long()
+        layers = [m for m in model.modules() if isinstance(m, CodebookAttention)]
+        assert layers
+        for layer in layers:
+            assert torch.equal(layer.count, torch.bincount(codes, minlength=len(layer.count)))
 
 
 @pytest.mark.parametrize("conv", ["gcn", "sage", "gat"])

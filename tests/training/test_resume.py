@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from graphattn.training.checkpoint import load_checkpoint
-from graphattn.training.errors import CorruptCheckpoint, Interrupted
+from graphattn.training.errors import CorruptCheckpoint, Interrupted, NonFiniteLoss
 from graphattn.training.fitting import FitOptions, fit
 from graphattn.training.loop import Loop
 
@@ -221,6 +221,48 @@ def test_an_altered_checkpoint_is_refused(make_line, split, tmp_path):
         fit(*make_line(), split, options=FitOptions(epochs=1), out=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("saved", [3, None, []])
+def test_a_fingerprint_that_is_none_is_refused(make_line, split, tmp_path, saved):
+    fit(*make_line(), split, options=FitOptions(epochs=1), out=tmp_path)
+    path = tmp_path / "last" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["about"]["fingerprint"] = saved
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(CorruptCheckpoint, match="must say in keys and values what was trained"):
+        fit(*make_line(), split, options=FitOptions(epochs=1), out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_after_a_loss_that_is_no_number_it_goes_on_from_the_epochs_start(
+    make_largegt, split, tmp_path, monkeypatch, whole, step
+):
+    options = FitOptions(**{**vars(_OPTIONS), "save_seconds": 10.0})
+    original, count = Loop._train_step, 0
+
+    def breaks(self, batch, lr):
+        nonlocal count
+        if count == step:  # As a forward does that ends in NaN: it has moved the buffers.
+            for buffer in self.model.buffers():
+                if buffer.is_floating_point():
+                    buffer.fill_(float("nan"))
+            self.feed.codes.fill_(3)
+            self._refuse("loss", batch, lr)
+        count += 1
+        original(self, batch, lr)
+
+    monkeypatch.setattr(Loop, "_train_step", breaks)
+    with pytest.raises(NonFiniteLoss, match=r"The last good checkpoint is kept in .*last"):
+        fit(*make_largegt(), split, options=options, out=tmp_path)
+    monkeypatch.undo()
+    last = load_checkpoint(tmp_path / "last")
+    assert (last.about["epoch"], last.about["step"]) == (step // 3, 0)
+    assert all(t.isfinite().all() for t in last.weights.values())
+    assert (tmp_path / "best").exists() == (step >= 3)
+    model, feed = make_largegt()
+    result = fit(model, feed, split, options=options, out=tmp_path, resume=True)
+    _assert_same(whole, (model, feed, result, tmp_path))
+
+
 def test_two_processes_do_not_share_a_folder(make_line, split, tmp_path):
     with (
         filelock.FileLock(tmp_path / ".lock"),
@@ -257,6 +299,8 @@ _SCRIPT = textwrap.dedent(
         def predict(self, model, nodes):
             model.eval()
             return model(self.x.index_select(0, nodes))
+        def reset(self, model):
+            self.count.zero_()
         def state_dict(self):
             return {"count": self.count.clone()}
         def load_state_dict(self, state):
