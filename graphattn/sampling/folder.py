@@ -93,7 +93,9 @@ class FolderBuilder:
         try:
             _check_ours(self._work)
             _check_ours(self._old)
-            if not self._is_current():
+            if self._is_current():
+                _remove(self._old)  # a kill right after publishing left it
+            else:
                 self._resume()
                 self._fill(progress)
                 self._publish()
