@@ -23,14 +23,15 @@ PAGE = HERE.parent / "docs" / "results.md"
 def main() -> None:
     """Runs what is missing, then writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", nargs="*", help="data sets; by default all")
+    parser.add_argument("--only", nargs="*", help="data sets, or rows as cora/mlp; by default all")
     parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--table", action="store_true", help="write the page from finished runs")
     args = parser.parse_args()
     plan = yaml.safe_load((HERE / "accuracy.yaml").read_text())
     for name, dataset in plan["datasets"].items():
-        if not args.table and (not args.only or name in args.only):
-            for row in dataset["rows"]:
+        for row in dataset["rows"]:
+            asked = not args.only or {name, f"{name}/{row['id']}"} & set(args.only)
+            if asked and not args.table:
                 run_row(name, row, plan, args.runs)
     PAGE.write_text(page(plan, args.runs))
     print(f"written: {PAGE}")
