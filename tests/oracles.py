@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 
@@ -253,3 +254,23 @@ def propagate(edges, num_nodes, x, num_hops, norm):
     for _ in range(num_hops):
         hops.append(a @ hops[-1])
     return torch.stack(hops, dim=1)
+
+
+def dropout_factors(key, threshold, num_tokens, channels):
+    """The factors 0 or 1 / (1 - p) of two dropouts, by Python's integers of any size."""
+    first = np.empty((num_tokens, channels))
+    second = np.empty((num_tokens, channels))
+    for token in range(num_tokens):
+        word = (key + (token + 1) * 0x9E3779B97F4A7C15) % 2**64
+        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        word = (word ^ word >> 27) * 0x94D049BB133111EB % 2**64
+        word ^= word >> 31
+        for c in range(channels):
+            lane = (word + c * 0x9E3779B1) % 2**32
+            lane = (lane ^ lane >> 16) * 0x85EBCA6B % 2**32
+            lane = (lane ^ lane >> 13) * 0xC2B2AE35 % 2**32
+            lane ^= lane >> 16
+            factor = 65536 / (65536 - threshold)
+            first[token, c] = factor if lane % 65536 >= threshold else 0.0
+            second[token, c] = factor if lane // 65536 >= threshold else 0.0
+    return first, second

@@ -1,22 +1,14 @@
 """Attention of each seed's tokens to each other, read out at the seed: LargeGT's local module."""
 
 import math
-from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphattn.ops.attention import token_attention, weighted_readout
-
-
-class ProjectedRows(NamedTuple):
-    """What the first layer needs of a row, whoever attends to it: computed once a distinct row."""
-
-    query: Float[Tensor, "rows hidden"]
-    key: Float[Tensor, "rows hidden"]
-    value: Float[Tensor, "rows hidden"]
-    residual: Float[Tensor, "rows hidden"]
+from graphattn.ops.row_attention import BlockWeights, RowTables, attend_rows
 
 
 class LocalAttention(nn.Module):
@@ -123,22 +115,21 @@ class LocalAttention(nn.Module):
         """
         return self.attend(self.project(x), index, mask=mask, types=types)
 
-    def project(self, x: Float[Tensor, "rows channels"]) -> ProjectedRows:
+    def project(self, x: Float[Tensor, "rows channels"]) -> RowTables:
         """Computes what depends on a row alone.
 
         Args:
             x: The table of rows.
 
         Returns:
-            Queries, keys, values and residuals, one row each.
+            Queries, keys and values, and residuals, one row each.
         """
         embedded = self.lin_in(x)
-        query, key, value = self.lin_qkv[0](self.norms[0](embedded)).chunk(3, dim=-1)
-        return ProjectedRows(query, key, value, self.lin_residual(embedded))
+        return RowTables(self.lin_qkv[0](self.norms[0](embedded)), self.lin_residual(embedded))
 
     def attend(
         self,
-        rows: ProjectedRows,
+        rows: RowTables,
         index: Int[Tensor, "seeds tokens"],
         *,
         mask: Bool[Tensor, "seeds tokens"] | None = None,
@@ -148,10 +139,22 @@ class LocalAttention(nn.Module):
         if (types is None) != (self.type_embedding is None):
             given = "none" if types is None else "some"
             raise ValueError(f"types must be given exactly when num_types > 0: got {given}.")
+        if self._runs_in_chunks(rows.qkv):
+            shifts = None if self.type_embedding is None else self.type_embedding.weight
+            dropout = self.dropout if self.training else 0.0
+            return attend_rows(
+                rows,
+                index,
+                self._block_weights(),
+                heads=self.heads,
+                mask=mask,
+                types=types,
+                shifts=shifts,
+                dropout=dropout,
+            )
         flat = index.flatten()
-        q, k, v, residual = (
-            table.index_select(0, flat).view(*index.shape, self.out_channels) for table in rows
-        )
+        qkv, residual = (table.index_select(0, flat).view(*index.shape, -1) for table in rows)
+        q, k, v = qkv.chunk(3, dim=-1)
         if self.type_embedding is not None:
             # F.embedding, not weight[types]: its backward is the same in every run.
             shift = self.type_embedding(types)
@@ -166,6 +169,32 @@ class LocalAttention(nn.Module):
         scores = self.lin_score(others).squeeze(-1)
         others_mask = None if mask is None else mask[:, 1:]
         return seed + weighted_readout(scores, others, mask=others_mask)
+
+    def _runs_in_chunks(self, table: Tensor) -> bool:
+        """Whether the block runs without a tensor of all tokens of the batch.
+
+        Measuring how far a trained model sees needs gradients in evaluation, of any order and
+        vectorised: PyTorch's own operations give them.
+        """
+        grad = torch.is_grad_enabled() and table.requires_grad
+        return (
+            table.device.type == "cpu"
+            and table.dtype in (torch.float32, torch.float64)
+            and len(self.norms) == 1
+            and (self.training or not grad)
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled("cpu")
+        )
+
+    def _block_weights(self) -> BlockWeights:
+        lin_out = self.lin_out[0]
+        return BlockWeights(
+            lin_out.get_parameter("weight"),
+            lin_out.get_parameter("bias"),
+            self.norm_out.weight,
+            self.norm_out.bias,
+            self.lin_score.weight[0],
+        )
 
     def _block(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, residual: Tensor, mask: Tensor | None

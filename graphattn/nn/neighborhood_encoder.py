@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from graphattn.nn.hop_tokens import HopTokens
-from graphattn.nn.local_attention import LocalAttention, ProjectedRows
+from graphattn.nn.local_attention import LocalAttention
+from graphattn.ops.row_attention import RowTables
 
 
 class NeighborhoodEncoder(nn.Module):
@@ -88,7 +89,7 @@ class NeighborhoodEncoder(nn.Module):
         if self.num_own_hops:
             self.own_hops.reset_parameters()
 
-    def project(self, rows: Float[Tensor, "rows contexts channels"]) -> ProjectedRows:
+    def project(self, rows: Float[Tensor, "rows contexts channels"]) -> RowTables:
         """Computes what depends on a row alone.
 
         Args:
@@ -102,7 +103,7 @@ class NeighborhoodEncoder(nn.Module):
 
     def attend(
         self,
-        projected: ProjectedRows,
+        projected: RowTables,
         ids: Int[Tensor, "seeds tokens"],
         *,
         mask: Bool[Tensor, "seeds tokens"] | None = None,
@@ -140,7 +141,7 @@ class NeighborhoodEncoder(nn.Module):
 
     def _attend_with(
         self,
-        projected: ProjectedRows,
+        projected: RowTables,
         tokens: Tensor,
         index: Tensor,
         mask: Tensor | None,
@@ -149,8 +150,8 @@ class NeighborhoodEncoder(nn.Module):
         """Attends with tokens that belong to one seed each, added as rows of their own."""
         num_seeds, num_tokens, _ = tokens.shape
         added = self.attention.project(tokens.flatten(0, 1))
-        num_rows = projected.key.size(0)
-        projected = ProjectedRows(*(torch.cat(pair) for pair in zip(projected, added, strict=True)))
+        num_rows = projected.qkv.size(0)
+        projected = RowTables(*(torch.cat(pair) for pair in zip(projected, added, strict=True)))
         place = torch.arange(num_seeds * num_tokens, device=index.device).view(num_seeds, -1)
         index = torch.cat([index, place + num_rows], dim=1)
         if mask is not None:

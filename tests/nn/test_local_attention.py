@@ -32,9 +32,10 @@ def make_input(num_types: int = 0):
 @pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("num_types", [0, 4])
 @pytest.mark.parametrize("masked", [False, True])
-def test_equals_loops_in_value_and_gradient(num_layers, num_types, masked):
+@pytest.mark.parametrize("training", [False, True])  # in training, one layer runs in chunks
+def test_equals_loops_in_value_and_gradient(num_layers, num_types, masked, training):
     torch.manual_seed(0)
-    layer = make_layer(num_layers=num_layers, num_types=num_types)
+    layer = make_layer(num_layers=num_layers, num_types=num_types, dropout=0.0).train(training)
     x, index, mask, types = make_input(num_types)
     mask = mask if masked else None
     ours = layer(x, index, mask=mask, types=types)
