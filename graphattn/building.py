@@ -13,14 +13,16 @@ from torch import Tensor, nn
 from graphattn.config import MODELS, SAMPLERS, RunConfig, known_keys
 from graphattn.files import digest_arrays, read_array
 from graphattn.keys import check_keys
-from graphattn.names import find
+from graphattn.names import find, foreign
 from graphattn.ops.positions import positions
+from graphattn.sampling.manifest import differences
 from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
 from graphattn.task import Task
 from graphattn.training.feed import Feed
 from graphattn.training.feeds import FullBatchFeed, TokenFeed
 from graphattn.training.metrics import metric_by_name
+from graphattn.training.precision import check_sparse_autocast
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,8 @@ def model_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     own = [p for p in named if p.name not in filled]
     known = [f"model.{p.name}" for p in own] + known_keys()
-    check_keys([f"model.{key}" for key in given], known, free=("model.",) if open_ended else ())
+    free = ("model.",) if open_ended else ()
+    check_keys([f"model.{key}" for key in given], known, free=free, model=name)
     options: dict[str, Any] = {}
     for p in own:
         default = DEFAULTS.get(p.name, p.empty) if p.default is p.empty else p.default
@@ -123,8 +126,10 @@ def build_model(config: RunConfig, task: Task, *, seed: int, pe_channels: int = 
     given = {**{key: sizes[key] for key in taken if key in sizes}, **preset}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        options = model_options(config.model, config.model_options)
         try:
-            model = make(**given, **model_options(config.model, config.model_options))
+            with foreign(config.model if config.model not in MODELS else make, "model.name"):
+                model = make(**given, **options)
         except TypeError as error:
             raise TypeError(f"model.name={config.model} cannot be made: {error}") from error
     if not isinstance(model, nn.Module):
@@ -139,7 +144,7 @@ def check_run(config: RunConfig, task: Task) -> None:
     """Refuse what could not be run, before anything is built or written.
 
     Raises:
-        ValueError: Sampler, metric, device or an option of the model is wrong.
+        ValueError: Sampler, metric, device, precision or an option of the model is wrong.
         TypeError: The model's name stands for something that makes no module.
 
     Example:
@@ -154,7 +159,10 @@ def check_run(config: RunConfig, task: Task) -> None:
     find(config.store.sampler, SAMPLERS, "tokens.sampler")
     metric_by_name(task.metric)
     pe_channels = 0 if config.store.pe == "none" else config.store.pe_channels
-    build_model(config, task, seed=0, pe_channels=pe_channels)
+    model = build_model(config, task, seed=0, pe_channels=pe_channels)
+    sparse = not takes_tokens(config.model) and not getattr(model, "wants_edge_index", False)
+    if sparse and config.train.autocast != "none":
+        check_sparse_autocast(model, task.x.size(1))
 
 
 def device_of(config: RunConfig) -> torch.device:
@@ -187,7 +195,7 @@ def build_store(config: RunConfig, task: Task, *, write: bool = True) -> TokenSt
         write: Whether the folder may be built; without, it is read where it holds just this.
 
     Raises:
-        ValueError: The positions are of the wrong size, or a shard of the folder is corrupt.
+        ValueError: The positions are of the wrong size, or the folder holds another store.
         OSError: The disk is full or read-only.
 
     Example:
@@ -204,12 +212,7 @@ def build_store(config: RunConfig, task: Task, *, write: bool = True) -> TokenSt
         if opened is not None:
             return opened
     if kept.store is None or not write:
-        return TokenStore.in_memory(
-            task.graph,
-            task.x,
-            **recipe.as_dict(),
-            pe=pe,
-        )
+        return TokenStore.in_memory(task.graph, task.x, **recipe.as_dict(), pe=pe)
     return TokenStore.build(Path(kept.store), task.graph, task.x, **recipe.as_dict(), pe=pe)
 
 
@@ -266,11 +269,11 @@ def _opened(folder: Path, task: Task, pe: Tensor | None, recipe: Recipe) -> Toke
         return None
     store, arrays = TokenStore.open(folder), check_inputs(task.graph, task.x, pe, recipe)
     inputs = {name: digest_arrays(array) for name, array in arrays.items()}
-    wanted = {**recipe.as_dict(), "graph": task.graph.digest(), **inputs}
-    made = {**store.manifest["parameters"], **store.manifest["inputs"]}
-    if {key: made[key] for key in made if key != "shard_rows"} == wanted:
+    wanted = {"parameters": recipe.as_dict(), "inputs": {"graph": task.graph.digest(), **inputs}}
+    others = differences(store.manifest, wanted)
+    if not others:
         return store
-    logger.warning("%s was made from other inputs or options: tokens are kept in memory", folder)
+    logger.warning("%s holds others (%s): tokens are kept in memory", folder, "; ".join(others))
     return None
 
 

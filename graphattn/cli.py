@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 
 from graphattn.keys import nearest
+from graphattn.names import raised_in
 from graphattn.training.errors import Interrupted
 
 COMMANDS = {
@@ -101,7 +102,7 @@ def exit_code(error: BaseException) -> int:
     resource = (OSError, MemoryError, ImportError, FloatingPointError)
     if isinstance(error, resource) or _is_out_of_memory(error):
         return 3
-    return 2 if isinstance(error, ValueError | TypeError) else 1
+    return 2 if isinstance(error, ValueError | TypeError) or raised_in(error) else 1
 
 
 def _run(command: str, argv: list[str]) -> int:
@@ -122,11 +123,9 @@ def _run(command: str, argv: list[str]) -> int:
 
 
 def _message(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Interrupted):
-        if error.out is None:
-            return str(error)
-        config = shlex.quote(str(error.out.parent / "config.yaml"))
-        return f"{error}\nGo on with: graphattn train --config {config} --resume"
+        return f"{text}{_go_on(error)}"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
     if _is_out_of_memory(error):
@@ -135,9 +134,22 @@ def _message(error: BaseException) -> str:
             f"out of memory: {first or 'no more could be had'}. Try a smaller train.batch_size, "
             "train.eval_batch_size, tokens.num_samples or model.hidden_channels."
         )
+    if own := raised_in(error):
+        return f"{own} raised {type(error).__name__}: {text}; --debug shows the traceback."
+    if isinstance(error, OSError) and error.strerror:
+        known = error.filename is not None
+        text = f"{error.filename} cannot be used: {error.strerror.lower()}" if known else ""
+        return f"{(text or error.strerror).rstrip('.')}."
     if exit_code(error) == 1:
-        return f"{type(error).__name__}: {error} (a fault of graphattn: see --debug)"
-    return str(error) or type(error).__name__
+        text = f"{type(error).__name__}: {text} (a fault of graphattn: see --debug)"
+    return text
+
+
+def _go_on(error: Interrupted) -> str:
+    if error.out is None:
+        return ""
+    config = shlex.quote(str(error.out.parent / "config.yaml"))
+    return f"\nGo on with: graphattn train --config {config} --resume"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from graphattn.keys import check_keys, flat_keys, numbers
+from graphattn.keys import check_keys, flat_keys, numbers, section
 from graphattn.names import Named
 from graphattn.training.options import FitOptions, TokenOptions
 
@@ -36,6 +36,7 @@ DATASETS = {
     "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
 }
 
+SECTIONS = ("data", "model", "tokens", "train")  # of a YAML file, in the order of its help
 BATCHING = ("batch_size", "eval_batch_size", "num_workers")  # of TokenOptions, but under train
 # What may differ between a run and its continuation without changing a weight of it.
 _FREE = ("out", "device", "seeds", "splits", "data.root", "tokens.store", "train.num_workers")
@@ -70,6 +71,13 @@ class DataOptions:
     nan: Literal["error", "zero", "mean", "drop"] = "error"
     undirected: bool = False
     metric: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, or of a file or function its last part."""
+        if "/" in self.name or self.name.endswith(".npz"):
+            return Path(self.name).stem
+        return self.name.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -177,9 +185,22 @@ class RunConfig:
     @property
     def folder(self) -> Path:
         """The run folder: `out`, or runs/<data>-<model>."""
-        name = self.data.name
-        data = Path(name).stem if "/" in name or name.endswith(".npz") else name
-        return Path(self.out or f"runs/{data.split('.')[-1]}-{self.model.split('.')[-1]}".lower())
+        return Path(self.out or f"runs/{self.data.title}-{self.model.split('.')[-1]}".lower())
+
+    def anywhere(self) -> "RunConfig":
+        """Return the config with whole paths for what it reads, the same from any folder."""
+
+        def whole(path: str | None, *, is_path: bool = True) -> str | None:
+            return str(Path(path).resolve()) if path and is_path else path
+
+        data, store = self.data, self.store
+        name = whole(data.name, is_path=data.name.endswith(".npz")) or data.name
+        pe = whole(store.pe, is_path=store.pe.endswith(".npy")) or store.pe
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(data, name=name, root=whole(data.root)),
+            store=dataclasses.replace(store, pe=pe, store=whole(store.store)),
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the nested plain values that a YAML file holds; `from_mapping` undoes it."""
@@ -210,12 +231,12 @@ class RunConfig:
             ...
             ValueError: unknown key train.lrr: did you mean train.lr?
         """
-        sections = {key: dict(mapping.get(key) or {}) for key in ("data", "tokens", "train")}
+        sections = {key: section(mapping, key) for key in SECTIONS}
         check_keys(flat_keys(mapping), known_keys(), free=("model.", "data.options."))
         tokens, fitting = sections["tokens"], sections["train"]
         fitting.pop("seed", None)
         tokens.update({key: fitting.pop(key) for key in BATCHING if key in fitting})
-        model = dict(mapping.get("model") or {})
+        model = sections["model"]
         if not sections["data"].get("name"):
             raise ValueError(
                 "data.name must be given: got none; for instance --data.name digits "
@@ -237,8 +258,12 @@ class RunConfig:
         """Return the part of the mapping that decides the weights of a run."""
         mapping = self.to_mapping()
         for key in (*_FREE, *_FREE_TOO):
-            section, _, name = key.rpartition(".")
-            (mapping[section] if section else mapping).pop(name)
+            of, _, name = key.rpartition(".")
+            (mapping[of] if of else mapping).pop(name)
+        # Where a file lies decides nothing: what it holds is hashed beside this.
+        for of, name, ending in (("data", "name", ".npz"), ("tokens", "pe", ".npy")):
+            if mapping[of][name].endswith(ending):
+                mapping[of][name] = Path(mapping[of][name]).name
         return mapping
 
     def write(self, path: Path) -> None:

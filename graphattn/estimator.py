@@ -17,6 +17,7 @@ from graphattn.experiment import Fitted, run_one
 from graphattn.task import Task, task_of
 from graphattn.training.feed import Feed, autocast, device_of
 from graphattn.training.metrics import metric_by_name
+from graphattn.training.options import FitOptions
 
 
 class NodeClassifier:
@@ -52,8 +53,8 @@ class NodeClassifier:
         *,
         hidden_channels: int = 64,
         num_samples: int = 20,
-        epochs: int = 100,
-        lr: float = 1e-3,
+        epochs: int = FitOptions.epochs,
+        lr: float = FitOptions.lr,
         seed: int = 0,
         model_options: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,

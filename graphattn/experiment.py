@@ -4,11 +4,12 @@ import logging
 import math
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from torch import nn
 
 from graphattn.building import (
@@ -23,16 +24,19 @@ from graphattn.building import (
 from graphattn.config import RunConfig
 from graphattn.files import digest_arrays, read_array, read_json, write_json
 from graphattn.keys import read_yaml
+from graphattn.outputs import lock, output_folder
 from graphattn.results import ExperimentResult, spread
 from graphattn.sampling.store import TokenStore
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import read_manifest
+from graphattn.training.errors import CorruptCheckpoint
 from graphattn.training.feed import Feed
 from graphattn.training.fingerprint import check_fingerprint, saved_fingerprint
 from graphattn.training.fitting import FitResult, fit
 from graphattn.training.summary import FitRecord, read_fit
 
 logger = logging.getLogger(__name__)
+_FIGURES = ("best_val", "test", "seconds_per_epoch", "peak_memory_bytes")
 _RUN = re.compile(r"split(\d+)-seed(\d+)")
 
 
@@ -68,6 +72,7 @@ def run_experiment(
     Raises:
         ValueError: The config is wrong, or differs from that of the run in the folder.
         OSError: The folder cannot be written, or another process is at work in it.
+        graphattn.training.errors.CorruptCheckpoint: A finished run in the folder is damaged.
         graphattn.training.errors.NonFiniteLoss: The training diverged.
         graphattn.training.errors.Interrupted: A signal stopped it; its state is saved.
 
@@ -78,6 +83,7 @@ def run_experiment(
         >>> run_experiment(config, write=False).fits[0].epochs_run
         2
     """
+    config = config.anywhere()
     task = load_task(config.data)
     config = replace(
         config,
@@ -88,13 +94,21 @@ def run_experiment(
     pairs = [(p, s) for p in config.split_list(len(task.splits)) for s in config.seed_list]
     check_run(config, task)
     if not write:
-        return _run_all(config, task, pairs, None)
-    folder = config.folder
-    folder.mkdir(parents=True, exist_ok=True)
+        store = build_store(config, task) if takes_tokens(config.model) else None
+        return _run_all(config, task, dict.fromkeys(pairs), store, None)
+    folder = output_folder(config.folder, "out")
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with lock(folder / ".lock", timeout=0):
+            if not overwrite:
+                _refuse_another(folder, config)
+            kept = {
+                pair: None if overwrite else _finished(folder, pair, config, task) for pair in pairs
+            }
+            # Before anything is removed: a store of something else is refused.
+            needed = takes_tokens(config.model) and None in kept.values()
+            store = build_store(config, task) if needed else None
             _prepare(folder, config, overwrite=overwrite)
-            return _run_all(config, task, pairs, folder)
+            return _run_all(config, task, kept, store, folder)
     except Timeout as error:
         raise OSError(f"Another process is training in {folder}: wait, or give another out.") from (
             error
@@ -130,45 +144,52 @@ def run_folders(run: Path) -> dict[tuple[int, int], Path]:
     return dict(sorted(found.items()))
 
 
-def _prepare(folder: Path, config: RunConfig, *, overwrite: bool) -> None:
+def _run_folder(folder: Path, split: int, seed: int) -> Path:
+    return folder / f"split{split}-seed{seed}"
+
+
+def _refuse_another(folder: Path, config: RunConfig) -> None:
     path = folder / "config.yaml"
-    if overwrite:
-        for old in folder.glob("split*-seed*"):
-            if _RUN.fullmatch(old.name):
-                shutil.rmtree(old)
-        (folder / "result.json").unlink(missing_ok=True)
-    elif path.exists() and any(folder.glob("split*-seed*/last")):
+    if path.exists() and any(folder.glob("split*-seed*/last")):
         before = RunConfig.from_mapping(read_yaml(path))
         try:
             check_fingerprint(folder, before.fingerprint(), config.fingerprint())
         except ValueError as error:
             raise ValueError(f"{error} Or start anew with --overwrite.") from error
-    config.write(path)
+
+
+def _prepare(folder: Path, config: RunConfig, *, overwrite: bool) -> None:
+    if overwrite:
+        for old in folder.glob("split*-seed*"):
+            if _RUN.fullmatch(old.name):
+                shutil.rmtree(old)
+        (folder / "result.json").unlink(missing_ok=True)
+    config.write(folder / "config.yaml")
 
 
 def _run_all(
-    config: RunConfig, task: Task, pairs: list[tuple[int, int]], folder: Path | None
+    config: RunConfig,
+    task: Task,
+    kept: Mapping[tuple[int, int], FitRecord | None],
+    store: TokenStore | None,
+    folder: Path | None,
 ) -> ExperimentResult:
-    store: TokenStore | None = None
     fits, parameters = [], 0
-    for number, (split, seed) in enumerate(pairs, start=1):
-        out = folder / f"split{split}-seed{seed}" if folder else None
-        if out is not None and _is_finished(out, config, task):
+    for number, ((split, seed), record) in enumerate(kept.items(), start=1):
+        out = _run_folder(folder, split, seed) if folder else None
+        if out is not None and record is not None:
             logger.info("split %d, seed %d is finished already: kept", split, seed)
-        else:
-            if store is None and takes_tokens(config.model):
-                store = build_store(config, task)
-            result = run_one(config, task, split=split, seed=seed, store=store, out=out).result
-            parameters = result.num_parameters
-            fits.append(_record(result, split, seed))
-            logger.info(
-                "split %d, seed %d (%d of %d): %s %s validation, %s test",
-                *(split, seed, number, len(pairs), result.metric),
-                *(spread(result.best_val, math.nan), spread(result.test, math.nan)),
-            )
+            fits.append(record)
+            parameters = int(read_json(out / "result.json")["num_parameters"])
             continue
-        fits.append(read_fit(out, split=split, seed=seed))
-        parameters = int(read_json(out / "result.json")["num_parameters"])
+        result = run_one(config, task, split=split, seed=seed, store=store, out=out).result
+        parameters = result.num_parameters
+        fits.append(_record(result, split, seed))
+        logger.info(
+            "split %d, seed %d (%d of %d): %s %s validation, %s test",
+            *(split, seed, number, len(kept), result.metric),
+            *(spread(result.best_val, math.nan), spread(result.test, math.nan)),
+        )
     result_of_all = ExperimentResult(config, task.metric, parameters, fits)
     if folder is not None:
         write_json(folder / "result.json", result_of_all.to_mapping())
@@ -243,13 +264,25 @@ def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:
     return {**config.fingerprint(), "data_digest": task.digest, **positions}
 
 
-def _is_finished(out: Path, config: RunConfig, task: Task) -> bool:
+def _finished(
+    folder: Path, pair: tuple[int, int], config: RunConfig, task: Task
+) -> FitRecord | None:
+    """Read a run of the same config back, if it is finished."""
+    out = _run_folder(folder, *pair)
     if not (out / "result.json").exists() or not (out / "best").exists():
-        return False
+        return None
     saved = saved_fingerprint(out / "best", read_manifest(out / "best")["about"])
     now = fingerprint(config, task)
     check_fingerprint(out, {key: saved.get(key) for key in now}, now)
-    return True
+    try:
+        result = read_json(out / "result.json")
+        figures = [result.get(key, "missing") for key in _FIGURES]
+        counted = isinstance(result.get("num_parameters"), int)
+        if not counted or not all(isinstance(figure, int | float | None) for figure in figures):
+            raise ValueError(f"{out / 'result.json'} must hold the figures of a run as numbers.")
+        return read_fit(out, split=pair[0], seed=pair[1])
+    except (ValueError, OSError) as error:
+        raise CorruptCheckpoint(f"{error} Delete {out} to train that run anew.") from error
 
 
 def _record(result: FitResult, split: int, seed: int) -> FitRecord:

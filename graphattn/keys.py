@@ -2,11 +2,39 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+# What others call a thing that has another name here.
+_ALIASES = {
+    "learning_rate": "lr",
+    "dataset": "data.name",
+    "data_name": "data.name",
+    "model_name": "model.name",
+    "wd": "weight_decay",
+    "decay": "weight_decay",
+    "max_epochs": "epochs",
+    "early_stopping": "patience",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "amp": "autocast",
+    "precision": "autocast",
+    "bs": "batch_size",
+    "hidden": "hidden_channels",
+    "hidden_dim": "hidden_channels",
+    "hidden_size": "hidden_channels",
+    "width": "hidden_channels",
+    "depth": "num_layers",
+    "num_heads": "heads",
+    "random_seed": "seeds",
+    "split": "splits",
+    "gpu": "device",
+    "output": "out",
+    "output_dir": "out",
+}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -24,10 +52,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read as a config: {error}") from error
+        raise ValueError(f"{path} cannot be read as a config: {_reason(error)}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold keys and values: got {type(content).__name__}.")
     return content
+
+
+def section(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return what stands under a key of a config, which must be keys and values again, or nothing.
+
+    Raises:
+        ValueError: It is something else.
+
+    Example:
+        >>> section({"model": "gcn"}, "model")
+        Traceback (most recent call last):
+        ...
+        ValueError: model must hold keys and values: got 'gcn'; did you mean model.name?
+    """
+    inner = content.get(key)
+    if inner is not None and not isinstance(inner, Mapping):
+        hint = f"; did you mean {key}.name?" if key in ("data", "model") else "."
+        raise ValueError(f"{key} must hold keys and values: got {inner!r}{hint}")
+    return dict(inner or {})
 
 
 def numbers(given: str | int | Sequence[int], what: str) -> list[int]:
@@ -67,41 +114,77 @@ def flat_keys(nested: Mapping[str, Any], prefix: str = "") -> list[str]:
     return keys
 
 
-def check_keys(keys: Iterable[str], known: Iterable[str], *, free: tuple[str, ...] = ()) -> None:
+def check_keys(
+    keys: Iterable[str], known: Iterable[str], *, free: tuple[str, ...] = (), model: str = "model"
+) -> None:
     """Refuse a key that nobody reads, and name the nearest that somebody does.
 
     Args:
         keys: Dotted keys as given.
         known: Dotted keys that exist; a section of them may stand empty.
         free: Prefixes that are not judged here.
+        model: What the section `model` belongs to, for the message.
 
     Raises:
-        ValueError: The first unknown key.
+        ValueError: The first unknown key, with the nearest there is, else all of its section.
 
     Example:
-        >>> check_keys(["train.lr"], ["train.lr"])
+        >>> check_keys(["model.heads"], ["model.dropout", "model.num_layers"], model="mlp")
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown key model.heads: mlp has dropout, num_layers.
     """
     known = list(known)
-    sections = {key.rpartition(".")[0] for key in known}
+    sections = {key.rpartition(".")[0] for key in known} - {""}
     for key in keys:
         if key in known or key in sections or key.startswith(free or "\0"):
             continue
         near = nearest(key, known)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known)[:8])}..."
-        raise ValueError(f"unknown key {key}: {hint}")
+        if near:
+            raise ValueError(f"unknown key {key}: did you mean {near}?")
+        of = key.rpartition(".")[0]
+        if of in sections:
+            own = [other.removeprefix(f"{of}.") for other in known if other.startswith(f"{of}.")]
+            owner = model if of == "model" else of
+            raise ValueError(f"unknown key {key}: {owner} has {', '.join(own)}.")
+        alone = [other for other in known if "." not in other]
+        there = [*(f"{name}.*" for name in sorted(sections)), *alone]
+        raise ValueError(f"unknown key {key}: there are {', '.join(there)}.")
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """Return the known key most like another, or "": the same last part, else the nearest whole.
+    """Return the known key most like another, or "".
+
+    The same last part in the nearest section comes first, then what others call a thing, then a
+    like last part, of the same section if there is one.
 
     Example:
-        >>> nearest("train.lrr", ["train.lr"]), nearest("model.lr", ["model.l", "train.lr"])
-        ('train.lr', 'train.lr')
+        >>> known = ["data.name", "model.heads", "train.lr", "train.epochs"]
+        >>> [nearest(key, known) for key in ("train.learning_rate", "lr", "train.epoch", "dataset")]
+        ['train.lr', 'train.lr', 'train.epochs', 'data.name']
+        >>> nearest("model.width", known)
+        ''
     """
     known = list(known)
-    part = key.rpartition(".")[2]
-    last = {other.rpartition(".")[2]: other for other in known}
-    if part in last:
-        return last[part]
-    near = get_close_matches(key, known, n=1)
-    return (near or [last[other] for other in get_close_matches(part, last, n=1)] or [""])[0]
+    of, _, part = key.lower().replace("-", "_").rpartition(".")
+    last = {other: other.rpartition(".")[2] for other in known}
+    alias = _ALIASES.get(part, "")
+    near = get_close_matches(part, list(dict.fromkeys(last.values())), n=3, cutoff=0.7)
+    here = [name for name in near if f"{of}.{name}" in known]
+    for wanted in (part, alias, *here, *near):
+        found = [other for other in known if wanted in (other, last[other])]
+        if found:
+            return max(found, key=lambda other: SequenceMatcher(None, key, other).ratio())
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words why a file is no YAML, with line and column where they are known."""
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is no UTF-8"
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it is no YAML"
+    where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    return where + " ".join(str(problem).split())

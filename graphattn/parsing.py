@@ -1,6 +1,7 @@
 """Command lines that name a run: parsers built of typed signatures, unknown keys refused."""
 
 import contextlib
+import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import fields
@@ -9,12 +10,28 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from graphattn.arguments import sentence
 from graphattn.building import DEFAULTS, filled_in
-from graphattn.config import BATCHING, MODELS, DataOptions, RunConfig, StoreOptions
-from graphattn.keys import check_keys, flat_keys, read_yaml
+from graphattn.config import BATCHING, MODELS, SECTIONS, DataOptions, RunConfig, StoreOptions
+from graphattn.keys import check_keys, flat_keys, read_yaml, section
+from graphattn.manual import arrange
 from graphattn.names import find
 from graphattn.training.options import FitOptions, TokenOptions
 
+_TOKENS = (("data", DataOptions), ("tokens", TokenOptions), ("tokens", StoreOptions))
+_TITLES = {
+    "data": "data: which, and what is done to it first",
+    "model": "model: which, and its options",
+    "tokens": "tokens: what token models draw, and what is kept for it",
+    "train": "train: how the model is fitted",
+}
+_KINDS = {
+    "<class 'int'>": "a whole number",
+    "<class 'float'>": "a number",
+    "<class 'bool'>": "true or false",
+    "<class 'str'>": "text",
+    "<class 'dict'>": "keys and values",
+}
 _OWN_KEYS = ("config", "print_config", "help")
 
 
@@ -36,6 +53,7 @@ def train_parser(model: str) -> ArgumentParser:
         "Train a model over splits and seeds; goes on where an earlier run in the folder stopped.",
         "Besides: --resume (there must be a run to go on with), --overwrite (start anew), "
         "--html FILE (write a report), --debug (tracebacks).",
+        "--data.name NAME [--model.name NAME] [--SECTION.OPTION VALUE ...] [--out OUT]",
     )
     _add_data_and_tokens(parser)
     parser.add_class_arguments(FitOptions, "train", skip={"seed"})
@@ -52,11 +70,15 @@ def train_parser(model: str) -> ArgumentParser:
     for name, value in DEFAULTS.items():
         if f"model.{name}" in added:
             parser.set_defaults({f"model.{name}": value})
+            next(a for a in parser._actions if a.dest == f"model.{name}").required = False
     many = str | int | list[int]
-    parser.add_argument("--seeds", type=many, default="0", help="0, 0-9 or 0,3: a run each.")
-    parser.add_argument("--splits", type=many, default="0", help="all, or as seeds.")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--out", type=str | None, help="Run folder [runs/<data>-<model>].")
+    run = parser.add_argument_group("run: how often, where, and into which folder", name="run")
+    run.add_argument("--seeds", type=many, default="0", help="0, 0-9 or 0,3: a run each.")
+    run.add_argument("--splits", type=many, default="0", help="all, or as seeds.")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    run.add_argument("--out", type=str | None, help="Run folder [runs/<data>-<model>].")
+    sources = [*_TOKENS, ("train", FitOptions), ("train", TokenOptions), ("model", made)]
+    arrange(parser, sources, _TITLES)
     return parser
 
 
@@ -70,10 +92,13 @@ def tokenize_parser() -> ArgumentParser:
     parser = _parser(
         "tokenize",
         "Build the folder that token models draw from; goes on where it was stopped.",
-        "A config of `graphattn train` may be given: its data and tokens are read.",
+        "A config of graphattn train may be given: its data and tokens are read.",
+        "--data.name NAME [--SECTION.OPTION VALUE ...] [--out OUT]",
     )
     _add_data_and_tokens(parser)
-    parser.add_argument("--out", type=str | None, help="Folder [stores/<data>].")
+    run = parser.add_argument_group("run: into which folder", name="run")
+    run.add_argument("--out", type=str | None, help="Folder [stores/<data>].")
+    arrange(parser, _TOKENS, {key: _TITLES[key] for key in ("data", "tokens")})
     return parser
 
 
@@ -109,28 +134,57 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
         >>> parse(tokenize_parser(), ["--data.name", "digits"])["tokens"]["norm"]
         'sym'
     """
-    known = [key for key in parser.get_defaults().keys() if key != "config"]  # noqa: SIM118
+    defaults = parser.get_defaults()
+    known = [key for key in defaults.keys() if key != "config"]  # noqa: SIM118
+    model = str(defaults.get("model.name") or "model")
     free = tuple(f"{key}." for key in known)
     for file in _values(argv, "config"):
-        given = flat_keys(read_yaml(Path(file)))
+        content = read_yaml(Path(file))
         try:
-            check_keys(given, known, free=free)
+            for name in SECTIONS:
+                section(content, name)
+            check_keys(flat_keys(content), known, free=free, model=model)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
     keys = [arg[2:].partition("=")[0] for arg in argv if arg.startswith("--") and len(arg) > 2]
-    check_keys(keys, [*known, *_OWN_KEYS], free=free)
+    check_keys(keys, [*known, *_OWN_KEYS], free=free, model=model)
+    for name, value in _pairs(argv):
+        if name in SECTIONS and not (value.startswith("{") or Path(value).is_file()):
+            _refuse_section(name, value, known)
     try:
         parsed = parser.parse_args(list(argv)).clone(with_meta=False).as_dict()
     except ArgumentError as error:
-        text = " ".join(str(error).split())
-        if "required: data.name" in text:
-            text = (
-                "data.name must be given: got none; for instance --data.name digits "
-                "(`graphattn data list` lists more)."
-            )
-        raise ValueError(text) from error
+        raise ValueError(_told(str(error))) from error
     parsed.pop("config", None)
     return parsed
+
+
+def _refuse_section(name: str, value: str, known: Sequence[str]) -> None:
+    if f"{name}.name" in known and not value.startswith("--"):
+        hint = f"did you mean --{name}.name {value}?"
+    else:
+        hint = f"its options are {', '.join(k for k in known if k.startswith(f'{name}.'))}."
+    raise ValueError(f"--{name} takes no value of its own: got {value!r}; {hint}")
+
+
+def _told(message: str) -> str:
+    """Return what the parser has against a value as one sentence in our words."""
+    text = " ".join(message.split())
+    if "required: data.name" in text or 'Key "data.name" is required' in text:
+        return (
+            "data.name must be given: got none; for instance --data.name digits "
+            "(`graphattn data list` lists more)."
+        )
+    match = re.match(r'Parser key "([^"]+)": (.*)', text)
+    if not match:
+        return sentence(text)
+    expected = re.match(r"Expected an? (.+?)\. Got value: (.*)", match[2])
+    if not expected:
+        return f"{match[1]} cannot be read: {match[2]}"
+    kind = _KINDS.get(expected[1], expected[1])
+    if choices := re.search(r"Literal\[(.*)\]", expected[1]):
+        kind = f"one of {choices[1]}".replace("'", "")
+    return f"{match[1]} must be {kind}: got {expected[2]!r}."
 
 
 def without_sections(argv: Sequence[str], kept: Sequence[str]) -> list[str]:
@@ -150,25 +204,26 @@ def without_sections(argv: Sequence[str], kept: Sequence[str]) -> list[str]:
     reduced, rest = [], list(argv)
     while rest:
         arg = rest.pop(0)
-        name, equals, value = arg.partition("=")
-        if name != "--config" or not (equals or rest):
+        flag, equals, value = arg.partition("=")
+        if flag != "--config" or not (equals or rest):
             reduced.append(arg)
             continue
         content = read_yaml(Path(value if equals else rest.pop(0)))
-        for section in kept:
-            for key in flat_keys({section: content.get(section) or {}}):
+        for part in kept:
+            for key in flat_keys({part: section(content, part)}):
                 inner: Any = content
                 with contextlib.suppress(KeyError):
-                    for part in key.split("."):
-                        inner = inner[part]
+                    for name in key.split("."):
+                        inner = inner[name]
                     if inner is not None and inner != {}:
                         reduced.append(f"--{key}={inner}")
     return reduced
 
 
-def _parser(command: str, description: str, epilog: str) -> ArgumentParser:
+def _parser(command: str, description: str, epilog: str, usage: str) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"graphattn {command}",
+        usage=f"graphattn {command} {usage}",
         description=description,
         epilog=epilog,
         exit_on_error=False,
@@ -189,8 +244,7 @@ def _model_name(argv: Sequence[str]) -> str:
     name = "largegt"
     for key, value in _pairs(argv):
         if key == "config":
-            model = read_yaml(Path(value)).get("model") or {}
-            name = str(model.get("name", name)) if isinstance(model, dict) else name
+            name = str(section(read_yaml(Path(value)), "model").get("name", name))
         elif key == "model.name":
             name = value
     return name

@@ -15,10 +15,12 @@ from graphattn.building import build_feed, build_model, build_store, takes_token
 from graphattn.config import DATASETS, MODELS, SAMPLERS, RunConfig
 from graphattn.datasets.splits import Split
 from graphattn.experiment import fingerprint, run_folders
-from graphattn.files import check_space
+from graphattn.files import check_space, read_array
 from graphattn.keys import read_yaml
+from graphattn.outputs import output_file
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import load_weights
+from graphattn.training.errors import CorruptCheckpoint
 from graphattn.training.feed import Feed, autocast, device_of
 from graphattn.training.fingerprint import saved_fingerprint
 
@@ -102,7 +104,8 @@ def load_run(
     Raises:
         ValueError: There is no such run, its data or positions are not those it was trained on,
             or it names code of its own and is not trusted.
-        graphattn.training.errors.CorruptCheckpoint: The weights were altered or are torn.
+        graphattn.training.errors.CorruptCheckpoint: The weights, or the config, were altered or
+            are torn.
 
     Example:
         >>> import tempfile
@@ -120,10 +123,16 @@ def load_run(
         if (split is None or p == split) and (seed is None or s == seed)
     ]
     if not fitting:
+        asked = [f"{k} {v}" for k, v in (("split", split), ("seed", seed)) if v is not None]
         there = ", ".join(f"split {p} seed {s}" for p, s in folders)
-        raise ValueError(f"{run} holds no run of split {split} and seed {seed}: it holds {there}.")
+        raise ValueError(f"{run} holds no run of {' and '.join(asked)}: it holds {there}.")
     folder = fitting[0]
-    config = RunConfig.from_mapping(read_yaml(folder / "config.yaml"))
+    try:
+        config = RunConfig.from_mapping(read_yaml(folder / "config.yaml"))
+    except (ValueError, TypeError) as error:
+        raise CorruptCheckpoint(f"{folder / 'config.yaml'} is no config of a run: {error}") from (
+            error
+        )
     if not trust:
         _refuse_own_code(folder, config)
     config = dataclasses.replace(config, device=device)
@@ -141,7 +150,7 @@ def load_run(
         raise ValueError(f"{folder} has no best weights yet: finish its training first.")
     about = load_weights(folder / "best", model, feed)
     trained_on, now = saved_fingerprint(folder / "best", about), fingerprint(config, task)
-    for key, what in (("data_digest", config.data.name), ("pe_digest", config.store.pe)):
+    for key, what in (("data_digest", config.data.name), ("pe_digest", Path(config.store.pe).name)):
         if trained_on.get(key) != now.get(key):
             raise ValueError(
                 f"{folder} was trained on other data: those of {what} have changed since "
@@ -170,7 +179,7 @@ def read_ids(path: Path, num_nodes: int) -> Tensor:
         num_nodes: Ids run from 0 to num_nodes - 1.
 
     Raises:
-        ValueError: There is no such file, or a line of it is no node.
+        ValueError: There is no such file, it is empty, or a line of it is no node.
 
     Example:
         >>> read_ids(Path("tset"), 4)
@@ -183,11 +192,19 @@ def read_ids(path: Path, num_nodes: int) -> Tensor:
             f"nodes must be train, val, test, all or a file of node ids: got {str(path)!r}."
         )
     if path.suffix == ".npy":
-        ids = np.load(path, allow_pickle=False)
+        ids = read_array(path)
     else:
-        ids = np.loadtxt(path, dtype=np.int64, ndmin=1)
-    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+            ids = np.array([int(line) for line in lines if line.strip()], dtype=np.int64)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{path} must hold one whole id a line: got {_first(path)}.") from (
+                error
+            )
+    if ids.ndim != 1 or not (ids.dtype.kind in "iu" or ids.size == 0):
         raise ValueError(f"{path} must hold one whole id a row: got {ids.dtype} {list(ids.shape)}.")
+    if not ids.size:
+        raise ValueError(f"{path} must hold the id of a node to predict for: got none.")
     wrong = np.flatnonzero((ids < 0) | (ids >= num_nodes))
     if len(wrong):
         raise ValueError(
@@ -195,6 +212,14 @@ def read_ids(path: Path, num_nodes: int) -> Tensor:
             f"in rows {wrong[:5].tolist()}; {len(wrong)} in all."
         )
     return torch.from_numpy(ids.astype(np.int64))
+
+
+def _first(path: Path) -> str:
+    """Show the first line of a file that is no whole number."""
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n")):
+        if line.strip() and not line.strip().isdecimal():
+            return f"{line[:40]!r} in line {number + 1}"
+    return "one too large"
 
 
 def write_predictions(trained: TrainedRun, nodes: Tensor, out: Path) -> None:
@@ -220,9 +245,7 @@ def write_predictions(trained: TrainedRun, nodes: Tensor, out: Path) -> None:
         >>> (Path(out) / "p.csv").read_text().splitlines()[0]
         'node,class,p0,p1'
     """
-    if out.suffix not in (".csv", ".npy"):
-        raise ValueError(f"out must end in .csv or .npy: got {out}.")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    output_file(out, "out", (".csv", ".npy"))
     classes = trained.task.num_classes
     check_space(out.parent, len(nodes) * (24 + 12 * classes))
     partial = out.with_name(f"{out.name}.part")

@@ -108,7 +108,7 @@ def table(results: Sequence[ExperimentResult]) -> str:
         rows.append(
             [
                 config.model.rpartition(".")[2],
-                config.data.name,
+                config.data.title,
                 _span([fit.split for fit in result.fits]),
                 _span([fit.seed for fit in result.fits]),
                 spread(*result.val),

@@ -14,48 +14,16 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphattn.config import DATASETS, DataOptions
-from graphattn.datasets.features import fill_missing, normalize_rows
+from graphattn.datasets.features import Scale, fill_missing, normalize_rows, standardize
 from graphattn.datasets.npz import load_npz, named
 from graphattn.datasets.splits import Split, splits
 from graphattn.datasets.validation import check_data
 from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
 from graphattn.keys import check_keys
-from graphattn.names import find
+from graphattn.names import find, foreign
 
 _LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
-
-
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """Mean and deviation of each feature, as `standardize` takes them.
-
-    Attributes:
-        mean: `[channels]`, float64.
-        std: `[channels]`, float64; infinite for a constant feature, which becomes 0.
-
-    Example:
-        >>> x = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
-        >>> Scale.of(x).apply(x).tolist()
-        [[-1.0, 0.0], [1.0, 0.0]]
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor) -> "Scale":
-        """Return that of features `[nodes, channels]`."""
-        values = x.double()
-        mean = values.mean(dim=0)
-        std = (values - mean).square().mean(dim=0).sqrt()
-        # A column whose spread is rounding of its size holds nothing but its mean.
-        std[std <= 1e-12 * values.abs().amax(dim=0)] = torch.inf
-        return cls(mean, std)
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Return features less the mean, over the deviation."""
-        return ((x.double() - self.mean) / self.std).to(x.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +72,7 @@ def load_data(options: DataOptions) -> Data:
         PyG data.
 
     Raises:
-        ValueError: No data set has that name; the nearest one is named.
+        ValueError: No data set has that name (the nearest one is named), or root is no folder.
         TypeError: Its function returned something else, or has no such argument.
         FileNotFoundError: It is read from a folder, and none was given.
         graphattn.datasets.npz.CorruptDataset: Its file is torn or hostile.
@@ -116,16 +84,21 @@ def load_data(options: DataOptions) -> Data:
     name, given = options.name, options.root or os.environ.get("GRAPHATTN_DATA")
     root = Path(given).resolve() if given else None
     if name.endswith(".npz"):
-        if not Path(name).is_file():
+        moved = root / Path(name).name if root and options.root else None
+        file = moved if moved and moved.is_file() and not Path(name).is_file() else Path(name)
+        if not file.is_file():
             raise ValueError(f"data.name must be a .npz file that exists: got {name}.")
-        return load_npz(name, nan=options.nan)
+        return load_npz(file, nan=options.nan)
     if name in DATASETS or "." in name:
         function, preset = find(name, DATASETS, "data.name")
         check_arguments(function, options.options)
-        data = function(**{**preset, **options.options})
+        with foreign(name, "data.name"):
+            data = function(**{**preset, **options.options})
         if not isinstance(data, Data):
             raise TypeError(f"data.name must return PyG Data: {name} gave {type(data).__name__}.")
         return data if options.nan == "error" else fill_missing(data, options.nan)
+    if options.root and not Path(options.root).is_dir():
+        raise ValueError(f"data.root must be a folder of .npz data sets: got {options.root}.")
     inside = {file.stem for file in root.glob("*.npz")} if root else set()
     near = get_close_matches(name.lower().replace("-", "_"), {*DATASETS, *inside}, n=1)
     if name not in inside and near:
@@ -205,7 +178,7 @@ def task_of(
     features = _features(options, data.x)
     if features == "standardize":
         scale = scale or Scale.of(data.x)
-        data.x = scale.apply(data.x)
+        data = standardize(data, scale)
     elif features == "row":
         data = normalize_rows(data)
     graph = CSRGraph.from_data(data)

@@ -399,10 +399,11 @@ def test_data_list_info_convert(here, capsys):
     assert cli.main(["data", "info", "karate"]) == 0
     assert "classes" in capsys.readouterr().out
     Path("e.csv").write_text("source,target\n0,1\n1,2\n2,3\n3,0\n")
-    np.save("x.npy", np.eye(4, dtype=np.float32))
-    Path("y.txt").write_text("0\n1\n0\n1\n")
+    np.save("x.npy", np.eye(8, dtype=np.float32))
+    Path("y.txt").write_text("cat\ndog\n" * 4)
     files = ["--edges", "e.csv", "--x", "x.npy", "--y", "y.txt"]
     assert cli.main(["data", "convert", *files, "--out", "my.npz"]) == 0
+    assert "classes: 0 cat, 1 dog" in capsys.readouterr().out
     assert cli.main(["data", "list", "--root", "."]) == 0
     assert "my" in capsys.readouterr().out
     assert cli.main(["train", "--data.name", "my", "--data.root", ".", *GCN]) == 0
@@ -413,6 +414,189 @@ def test_data_list_info_convert(here, capsys):
     assert cli.main(["data", "convert", *files, "--out", "my.npz"]) == 2
     assert cli.main(["data", "convert", "--edges", "e.csv", "--out", "my.npz"]) == 2
     assert cli.main(["data", "convert", "karate", "--out", "my.csv"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (
+            ["data", "list", "--root", "nope"],
+            2,
+            "root must be a folder of .npz data sets: got nope",
+        ),
+        (["data", "frob"], 2, "list | info | convert must be given: got 'frob'."),
+        (["data", "convert", "karate", "--metric", "f1", "--out", "k.npz"], 2, "got 'f1'"),
+        (["data", "convert", "karate", "--seed", "1", "--out", "k.npz"], 2, "keeps its own split"),
+        (["data", "convert", "karate", "--out", "."], 2, "out must end in .npz: got ."),
+        (["data", "convert", "--out", "k.npz"], 2, "got none of them."),
+        (["predict"], 2, "run must be given: got none."),
+        (["predict", "a", "--split", "none"], 2, "--split must be a whole number: got 'none'."),
+        (["predict", "a", "--sede", "1"], 2, "there is no argument --sede: did you mean --seed?"),
+        (["doctor", "--x"], 2, "there is no argument --x."),
+        (["train", "--html"], 2, "--html must have a value: got none."),
+        (["train", "--data.name", "karate", "--html", "f"], 2, "html must end in .html or .htm"),
+        (["train", "--data.name", "karate", "--out", "f"], 2, "out must be a folder: got f, which"),
+        (["train", "--data.name", "karate", "--out", "f/a"], 2, "got f/a: f, which is a file."),
+        (["train", "--data.name", "karate", "--out", "/proc/a/b"], 3, "out cannot be written"),
+        (["tokenize", "--data.name", "karate", "--out", "f"], 2, "f exists and is no token store"),
+        (["tokenize", "--data.name", "karate", "--out", "f/a"], 2, "must be a folder: got"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(here, capsys, argv, code, words):
+    Path("f").write_text("mine")
+    assert cli.main(argv) == code
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.startswith("graphattn: ")
+    assert told.count("\n") == 1
+    assert Path("f").read_text() == "mine"
+
+
+def test_every_option_of_data_and_predict_says_what_it_does(here, capsys):
+    for command in (["data", "convert"], ["data", "info"], ["predict"]):
+        assert cli.main([*command, "--help"]) == 0
+        shown = capsys.readouterr().out
+        options = shown.partition("options:\n")[2].splitlines()
+        assert not [
+            line
+            for line in options
+            if line.startswith("  -")
+            and not line[22:].strip()
+            and not options[options.index(line) + 1].startswith("      ")
+        ]
+
+
+def test_a_store_of_something_else_is_refused_and_nothing_is_lost(here, capsys):
+    stored = [*LARGEGT, "--tokens.store", "s"]
+    assert train(*stored, "--out", "a") == 0
+    before = {f: f.read_bytes() for f in here.rglob("*") if f.is_file()}
+    capsys.readouterr()
+    assert train(*stored, "--tokens.num_own_hops", "2", "--out", "b") == 2
+    told = capsys.readouterr().err
+    assert "(num_own_hops: the store has 0, asked 2): choose another folder, or delete it." in told
+    assert cli.main(["tokenize", "--data.name", "ring", "--out", "s"]) == 2
+    told = capsys.readouterr().err
+    assert "graph: the store has another; features: the store has others" in told
+    again = ["--tokens.norm", "row", "--out", "a", "--overwrite"]
+    assert train(*stored, *again) == 2
+    assert "norm: the store has sym, asked row" in capsys.readouterr().err
+    after = {f: f.read_bytes() for f in before}
+    assert after == before  # not even the runs that were to be overwritten
+    shutil.rmtree("s")
+    assert train(*stored, *again) == 0
+
+
+OWN = """
+import torch
+from torch_geometric.data import Data
+
+class Bug(torch.nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, *, early: bool = False):
+        super().__init__()
+        self.lin = torch.nn.Linear(in_channels, out_channels + 3)
+        if early:
+            raise RuntimeError("too early")
+    def forward(self, x, edge_index):
+        return self.line(x)
+
+class Wide(Bug):
+    def forward(self, x, edge_index):
+        return self.lin(x)
+
+class Empty(torch.nn.Module):
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+    def forward(self, x, edge_index):
+        return x[:, :2]
+
+def draw(graph, seeds, num_samples, **options):
+    return {}["a"]
+
+def three(graph, seeds, num_samples, **options):
+    return 3
+
+def data():
+    return Data().nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--model.name", "own.Bug"], "the model own.Bug raised AttributeError: 'Bug' object has"),
+        (["--model.name", "own.Bug", "--model.early", "true"], "model.name own.Bug raised Runtime"),
+        (["--model.name", "own.Wide"], "the model own.Wide must return [34, 2] (nodes, classes): "),
+        (["--model.name", "own.Empty"], "a model must have parameters to train: got none in own.E"),
+        ([*LARGEGT, "--tokens.sampler", "own.draw"], "the sampler own.draw raised KeyError: 'a';"),
+        ([*LARGEGT, "--tokens.sampler", "own.three"], "own.three must return a Neighborhood (ids"),
+        (["--data.name", "own.data"], "data.name own.data raised AttributeError: "),
+    ],
+)
+def test_a_fault_of_own_code_is_told_as_such(here, capsys, argv, words):
+    Path("own.py").write_text(OWN)
+    assert train(*argv) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert "fault of graphattn" not in told
+    if "raised" in words:
+        assert told.endswith("; --debug shows the traceback.\n")
+        assert train(*argv, "--debug") == 2
+        assert "own.py" in capsys.readouterr().err
+    del sys.modules["own"]
+
+
+def test_a_model_and_a_section_mistaken_for_each_other(here, capsys):
+    for argv, words in (
+        (["--model", "gcn"], "did you mean --model.name gcn?"),
+        (["--model.name", "GCN"], "Did you mean 'gcn'?"),
+        (["--model.name", "mlp", "--model.heads", "3"], "model.heads: mlp has name, hidden_"),
+        (["--train.learning_rate", "3"], "did you mean train.lr?"),
+    ):
+        assert train(*argv) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_an_own_file_in_the_place_of_a_lock_is_not_touched(here, capsys):
+    for name in (".s.lock", "s.lock"):
+        Path(name).write_text("mine")
+    assert train(*LARGEGT, "--tokens.store", "s") == 2
+    assert ".s.lock is needed as an empty lock file: got one of 4 bytes" in capsys.readouterr().err
+    Path(".s.lock").unlink()
+    assert train(*LARGEGT, "--tokens.store", "s") == 0
+    assert Path("s.lock").read_text() == "mine"
+    Path("a").mkdir()
+    Path("a/.lock").write_text("mine")
+    assert train(*GCN, "--out", "a") == 2
+    assert Path("a/.lock").read_text() == "mine"
+
+
+def test_damaged_weights_or_results_are_exit_4(here, capsys):
+    assert train(*GCN, "--out", "a") == 0
+    weights, result = (Path("a/split0-seed0", name) for name in ("best/weights.safetensors", "x"))
+    result = result.with_name("result.json")
+    whole, figures = weights.read_bytes(), result.read_text()
+    weights.write_bytes(whole[:-1])
+    assert cli.main(["predict", "a"]) == 4
+    assert "weights.safetensors was altered" in capsys.readouterr().err
+    weights.write_bytes(whole)
+    result.write_text(figures[:40])
+    assert train(*GCN, "--out", "a") == 4
+    told = capsys.readouterr().err
+    assert "result.json cannot be read as JSON" in told
+    assert told.count("\n") == 1
+    result.unlink()
+    Path("a/split0-seed0/last/weights.safetensors").write_bytes(whole[:-1])
+    assert train(*GCN, "--out", "a") == 4
+
+
+def test_a_folder_of_another_run_names_each_key_that_differs(here, capsys):
+    assert train(*GCN, "--out", "a") == 0
+    capsys.readouterr()
+    assert cli.main(["train", "--data.name", "ring", "--model.name", "mlp", "--out", "a"]) == 2
+    told = capsys.readouterr().err
+    for words in ("data.name was karate and is ring", "model.name was gcn and is mlp", "train.lr"):
+        assert words in told
+    assert told.count("\n") == 1
 
 
 def test_doctor_says_what_is_live_and_what_mends_the_rest(here, capsys, monkeypatch):

@@ -4,9 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from graphattn.arguments import Arguments
 from graphattn.catalogue import catalogue, describe, from_files, write_npz
 from graphattn.config import DataOptions
+from graphattn.outputs import output_file
 from graphattn.task import load_data
+from graphattn.training.metrics import METRICS, metric_by_name
 
 
 def main(argv: Sequence[str]) -> int:
@@ -17,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
         digits ...
         0
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="graphattn data",
         description="List data sets, describe one, or make one of your own files.",
     )
@@ -31,10 +34,16 @@ def main(argv: Sequence[str]) -> int:
     convert.add_argument("name", nargs="?", help="a data set to write; else --edges, --x, --y")
     for key, what in (("edges", "source and target"), ("x", "features"), ("y", "labels")):
         convert.add_argument(f"--{key}", type=Path, help=f"{what}, a row each: .csv, .txt or .npy")
-    convert.add_argument("--split", type=float, nargs=3, default=(0.5, 0.25, 0.25), metavar="SHARE")
-    convert.add_argument("--seed", type=int, default=0, help="of the split")
-    convert.add_argument("--metric", default="accuracy")
-    convert.add_argument("--out", type=Path, required=True, help=".npz")
+    convert.add_argument(
+        "--split",
+        type=float,
+        nargs=3,
+        metavar="SHARE",
+        help="shares of labelled nodes to train on, to choose by and to test on [0.5 0.25 0.25]",
+    )
+    convert.add_argument("--seed", type=int, help="of the split [0]")
+    convert.add_argument("--metric", help=f"{', '.join(METRICS)} [accuracy, or the data set's own]")
+    convert.add_argument("--out", type=Path, required=True, help="file to write, ends in .npz")
     args = parser.parse_args(list(argv))
     if args.action == "list":
         rows = catalogue(args.root)
@@ -48,18 +57,34 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
-
     files = (args.edges, args.x, args.y)
     if (args.name is None) == (None in files):
         raise ValueError(
-            "convert takes a data set's name, or all of --edges, --x and --y: "
-            f"got name {args.name}, edges {args.edges}, x {args.x}, y {args.y}."
+            "convert takes a data set's name, or all of --edges, --x and --y: got "
+            f"{' and '.join(_given(args, ('name', 'edges', 'x', 'y'))) or 'none of them'}."
         )
+    if args.metric is not None:
+        metric_by_name(args.metric)
+    output_file(args.out, "out", (".npz",))
     if args.name is not None:
+        if cut := _given(args, ("split", "seed")):
+            raise ValueError(f"a data set keeps its own split: got {' and '.join(cut)} for one.")
         found = load_data(DataOptions(args.name, root=args.root))
+        found.metric = args.metric or found.get("metric")
     else:
-        shares = (args.split[0], args.split[1], args.split[2])
-        found = from_files(*files, fractions=shares, seed=args.seed, metric=args.metric)
+        train, val, test = args.split or (0.5, 0.25, 0.25)
+        found = from_files(
+            *files,
+            fractions=(train, val, test),
+            seed=args.seed or 0,
+            metric=args.metric or "accuracy",
+        )
     write_npz(found, args.out, name=args.out.stem)
     print(f"{args.out}: {found.num_nodes:,} nodes, {found.num_edges:,} edges")
+    if names := (found.get("meta") or {}).get("class_names"):
+        print(f"classes: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
     return 0
+
+
+def _given(args: argparse.Namespace, keys: Sequence[str]) -> list[str]:
+    return [f"{key} {getattr(args, key)}" for key in keys if getattr(args, key) is not None]

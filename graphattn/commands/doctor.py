@@ -1,6 +1,5 @@
 """`graphattn doctor`: what is installed and live, with what to type to mend the rest."""
 
-import argparse
 import importlib
 import os
 import platform
@@ -11,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+from graphattn.arguments import Arguments
 
 _NEEDED = (
     *("torch", "torch-geometric", "numpy", "scipy", "numba", "networkx", "scikit-learn", "ogb"),
@@ -54,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
         >>> code = main([])
         ok ...
     """
-    argparse.ArgumentParser(
+    Arguments(
         prog="graphattn doctor", description="Say what is installed and what is live."
     ).parse_args(list(argv))
     findings = examine()

@@ -1,9 +1,11 @@
 """`graphattn predict`: classes and probabilities of nodes, from a run folder alone."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from graphattn.arguments import Arguments
+from graphattn.experiment import run_folders
+from graphattn.outputs import output_file
 from graphattn.prediction import load_run, write_predictions
 
 NODES = "train, val, test, all, or a file of ids (.npy, or text with one a line)"
@@ -18,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
         ...
         ValueError: runs/none is no run folder: ...
     """
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="graphattn predict", description="Predict with the best weights of a run."
     )
     parser.add_argument("run", type=Path, help="run folder, or one of its split-seed folders")
@@ -32,8 +34,8 @@ def main(argv: Sequence[str]) -> int:
         "--trust", action="store_true", help="run the code that the run's config names, if any"
     )
     args = parser.parse_args(list(argv))
-    if args.out.suffix not in (".csv", ".npy"):
-        raise ValueError(f"out must end in .csv or .npy: got {args.out}.")
+    run_folders(args.run)  # whatever is wrong is said before a folder is made
+    output_file(args.out, "out", (".csv", ".npy"))
     trained = load_run(
         args.run,
         split=args.split,

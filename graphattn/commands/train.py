@@ -1,10 +1,11 @@
 """`graphattn train`: train, write the run folder, print the table."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from graphattn.arguments import Arguments
 from graphattn.experiment import run_experiment
+from graphattn.outputs import output_file
 from graphattn.parsing import parse_run
 from graphattn.results import table
 from graphattn.training.report import write_report
@@ -19,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
         ...
         ValueError: seeds must be numbers such as 0, 0-9 or 0,3: got 'one'.
     """
-    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    flags = Arguments("graphattn train", add_help=False, allow_abbrev=False)
     flags.add_argument("--resume", action="store_true")
     flags.add_argument("--overwrite", action="store_true")
     flags.add_argument("--html", type=Path)
@@ -29,6 +30,8 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError("--resume goes on with a run and --overwrite removes it: give one.")
     if own.resume and not (config.folder / "config.yaml").exists():
         raise ValueError(f"--resume needs a run to go on with: there is none in {config.folder}.")
+    if own.html is not None:
+        output_file(own.html, "html", (".html", ".htm"))
     result = run_experiment(config, overwrite=own.overwrite)
     runs = len(result.fits)
     spread = f": mean ± unbiased standard deviation over {runs} runs" if runs > 1 else ""

@@ -5,12 +5,46 @@ below include validation and test nodes; no label is looked at.
 """
 
 from copy import copy
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 
-def standardize(data: Data) -> Data:
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Mean and deviation of each feature, as `standardize` takes them.
+
+    Attributes:
+        mean: `[channels]`, float64.
+        std: `[channels]`, float64; infinite for a constant feature, which becomes 0.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
+        >>> Scale.of(x).apply(x).tolist()
+        [[-1.0, 0.0], [1.0, 0.0]]
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> "Scale":
+        """Return that of features `[nodes, channels]`."""
+        values = x.double()
+        mean = values.mean(dim=0)
+        std = (values - mean).square().mean(dim=0).sqrt()
+        # A column whose spread is rounding of its size holds nothing but its mean.
+        std[std <= 1e-12 * values.abs().amax(dim=0)] = torch.inf
+        return cls(mean, std)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return features less the mean, over the deviation."""
+        return ((x.double() - self.mean) / self.std).to(x.dtype)
+
+
+def standardize(data: Data, scale: Scale | None = None) -> Data:
     """Each feature minus its mean, over its standard deviation; a constant feature becomes 0.
 
     For features in different units, such as degrees, metres and km/h of road networks. The
@@ -18,6 +52,7 @@ def standardize(data: Data) -> Data:
 
     Args:
         data: with x `[nodes, channels]`; left as it is.
+        scale: of other data; by default that of these.
 
     Returns:
         A shallow copy with the new x.
@@ -27,12 +62,7 @@ def standardize(data: Data) -> Data:
         >>> data.x.tolist()
         [[-1.0, 0.0], [1.0, 0.0]]
     """
-    x = data.x.double()
-    centred = x - x.mean(dim=0)
-    std = centred.square().mean(dim=0).sqrt()
-    # A column whose spread is rounding of its size holds nothing but its mean.
-    std[std <= 1e-12 * x.abs().amax(dim=0)] = torch.inf
-    return _with_x(data, (centred / std).to(data.x.dtype))
+    return _with_x(data, (scale or Scale.of(data.x)).apply(data.x))
 
 
 def normalize_rows(data: Data) -> Data:
@@ -93,7 +123,7 @@ def fill_missing(data: Data, how: str) -> Data:
     raise ValueError(f"how must be 'zero', 'mean' or 'drop': got {how!r}.")
 
 
-def _with_x(data: Data, x: torch.Tensor) -> Data:
+def _with_x(data: Data, x: Tensor) -> Data:
     scaled = copy(data)
     scaled.x = x
     return scaled

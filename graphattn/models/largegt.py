@@ -7,14 +7,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch_geometric.nn import BatchNorm
 
-from graphattn.graph import CSRGraph
+from graphattn.checks import check_choice, check_least
+from graphattn.models.token_model import TokenModel
 from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.nn.neighborhood_encoder import NeighborhoodEncoder
-from graphattn.ops.neighborhood import sample_neighborhood
-from graphattn.ops.propagate import propagate
+from graphattn.ops.neighborhood import Neighborhood
+from graphattn.ops.row_attention import RowTables
 
 
-class LargeGT(nn.Module):
+class LargeGT(TokenModel):
     r"""The Large Graph Transformer for node-level learning.
 
     A seed attends to ``K`` nodes drawn from its 2-hop neighbourhood. Each brings its features and
@@ -63,8 +64,6 @@ class LargeGT(nn.Module):
         torch.Size([4, 3])
     """
 
-    takes_tokens = True
-
     def __init__(
         self,
         in_channels: int,
@@ -87,16 +86,12 @@ class LargeGT(nn.Module):
         attention_dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        _check_choice("scope", scope, ("local", "global", "full"))
-        _check_choice("hops", hops, ("tokens", "channels"))
-        _check_choice("direction", direction, ("in", "both"))
-        _check_sizes(
-            in_channels=in_channels,
-            hidden_channels=hidden_channels,
-            out_channels=out_channels,
-            num_hops=num_hops,
-            num_own_hops=num_own_hops,
-        )
+        check_choice(("local", "global", "full"), scope=scope)
+        check_choice(("tokens", "channels"), hops=hops)
+        check_choice(("in", "both"), direction=direction)
+        check_least(1, in_channels=in_channels, hidden_channels=hidden_channels)
+        check_least(1, out_channels=out_channels, num_hops=num_hops)
+        check_least(0, num_own_hops=num_own_hops)
         if num_own_hops and scope == "global":
             raise ValueError("num_own_hops needs the local module: got scope='global'.")
         if direction == "both" and scope != "global" and not hop_embedding:
@@ -106,7 +101,8 @@ class LargeGT(nn.Module):
             )
         if pe_channels and scope == "local":
             raise ValueError("pe_channels needs the global module: got scope='local'.")
-        self.in_channels, self.scope, self.direction = in_channels, scope, direction
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.scope, self.direction = scope, direction
         self.num_hops, self.num_own_hops, self.pe_channels = num_hops, num_own_hops, pe_channels
         self.num_contexts = 1 + num_hops * (2 if direction == "both" else 1)
         width, head_channels = heads * hidden_channels, 0
@@ -190,84 +186,40 @@ class LargeGT(nn.Module):
                 f": got {list(rows.shape)}; direction={self.direction!r} and "
                 f"num_hops={self.num_hops} set the contexts."
             )
-        local = None
-        if self.scope != "global":
-            projected = self.neighborhood.project(rows)
-            local = self.neighborhood.attend(projected, ids, mask=mask, hop=hop, own=own)
         x = rows[:, 0].index_select(0, ids[:, 0])
-        return self._classify(local, x, pe, seeds, codes)
+        tokens = (ids, mask, hop)
+        return self._classify(self.project(rows), tokens, x, own, pe, seeds, codes)
 
-    def node_forward(
+    def project(self, rows: Float[Tensor, "rows contexts channels"]) -> RowTables | None:
+        """Computes what depends on a row alone, for any seed; nothing for ``scope="global"``."""
+        return None if self.scope == "global" else self.neighborhood.project(rows)
+
+    def classify(
         self,
-        x: Float[Tensor, "nodes channels"],
-        edge_index: Int[Tensor, "2 edges"],
+        projected: RowTables | None,
+        tokens: Neighborhood,
+        x: Float[Tensor, "seeds channels"],
         *,
-        pe: Float[Tensor, "nodes pe_channels"] | None = None,
-        num_samples: int = 20,
-        pool: Literal["list", "set"] = "list",
-        norm: Literal["sym", "row"] = "sym",
-        seed: int = 0,
-        batch_size: int = 1024,
-    ) -> Float[Tensor, "nodes classes"]:
-        """Classifies every node of a graph, differentiably in ``x``; for influence, small graphs.
-
-        Propagation runs inside; the tokens are fixed by ``seed``, as a loader of the same seed
-        draws them in evaluation. Call it in evaluation mode to measure a trained model.
-
-        Args:
-            x: Node features.
-            edge_index: Edges, sources then targets.
-            pe: Positions; needed iff ``pe_channels > 0``.
-            num_samples: Tokens a node, itself included.
-            pool: See :func:`~graphattn.sample_neighborhood`.
-            norm: Propagation, as of the store the model was trained on.
-            seed: Fixes the tokens.
-            batch_size: How many nodes are attended to at once; bounds memory without gradients.
-
-        Returns:
-            One logit a class for each node.
-
-        Raises:
-            ValueError: ``edge_index`` is no graph over the rows of ``x``.
-        """
-        graph = CSRGraph.from_edge_index(edge_index, num_nodes=x.size(0))
-        rows = propagate(graph, x, self.num_hops, norm=norm)
-        if self.direction == "both":
-            received = propagate(graph.reverse(), x, self.num_hops, norm=norm)
-            rows = torch.cat([rows, received[:, 1:]], dim=1)
-        own = propagate(graph, x, self.num_own_hops, norm=norm) if self.num_own_hops else None
-        nodes = torch.arange(graph.num_nodes)
-        tokens = sample_neighborhood(
-            graph,
-            nodes,
-            num_samples,
-            num_hops=self.num_hops,
-            pool=pool,
-            direction=self.direction,
-            seed=seed,
-        )
-        projected = None if self.scope == "global" else self.neighborhood.project(rows)
-        tables = [table.to(x.device) for table in tokens]
-        logits = []
-        for part in torch.split(nodes.to(x.device), batch_size):
-            local = None
-            if projected is not None:
-                ids, mask, hop = (table.index_select(0, part) for table in tables)
-                part_own = None if own is None else own.index_select(0, part)
-                local = self.neighborhood.attend(projected, ids, mask=mask, hop=hop, own=part_own)
-            part_pe = None if pe is None else pe.index_select(0, part)
-            logits.append(self._classify(local, x.index_select(0, part), part_pe))
-        return torch.cat(logits)
+        own: Float[Tensor, "seeds own_hops channels"] | None = None,
+        pe: Float[Tensor, "seeds pe_channels"] | None = None,
+    ) -> Float[Tensor, "seeds classes"]:
+        """Classifies seeds by the rows that they attend to; ``x`` are their own features."""
+        return self._classify(projected, tokens, x, own, pe)
 
     def _classify(
         self,
-        local: Tensor | None,
+        projected: RowTables | None,
+        tokens: tuple[Tensor, Tensor | None, Tensor | None],
         x: Tensor,
+        own: Tensor | None,
         pe: Tensor | None,
         seeds: Tensor | None = None,
         codes: Tensor | None = None,
     ) -> Tensor:
-        parts = [] if local is None else [local]
+        parts = []
+        if projected is not None:
+            ids, mask, hop = tokens
+            parts = [self.neighborhood.attend(projected, ids, mask=mask, hop=hop, own=own)]
         if self.scope != "local":
             parts.append(self.codebook(self.lin_seed(x), pe, seeds=seeds, codes=codes))
         return self.head(torch.cat(parts, dim=1))
@@ -287,15 +239,3 @@ def _head(
         nn.Dropout(dropout),
         nn.Linear(hidden_channels, out_channels),
     )
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}: got {value!r}.")
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        least = 0 if name == "num_own_hops" else 1
-        if size < least:
-            raise ValueError(f"{name} must be at least {least}: got {name}={size}.")

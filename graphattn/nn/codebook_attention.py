@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.nn import BatchNorm
 
+from graphattn.checks import check_least
 from graphattn.ops.codebook import code_sums, nearest_code, recount, smooth_sizes
 
 
@@ -70,17 +71,9 @@ class CodebookAttention(nn.Module):
         reseed_below: float = 0.0,
     ) -> None:
         super().__init__()
-        sizes = {
-            "in_channels": (in_channels, 1),
-            "head_channels": (head_channels, 1),
-            "heads": (heads, 1),
-            "global_channels": (global_channels, 1),
-            "pe_channels": (pe_channels, 0),
-            "codebook_size": (codebook_size, 1),
-        }
-        for name, (value, least) in sizes.items():
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}: got {name}={value}.")
+        check_least(1, in_channels=in_channels, head_channels=head_channels, heads=heads)
+        check_least(1, global_channels=global_channels, codebook_size=codebook_size)
+        check_least(0, pe_channels=pe_channels)
         if not 0.0 < decay < 1.0:
             raise ValueError(f"decay must be in (0, 1): got decay={decay}.")
         channels = global_channels + pe_channels
@@ -160,13 +153,18 @@ class CodebookAttention(nn.Module):
         return u if pe is None else torch.cat([u, pe.to(u.dtype)], dim=1)
 
     def _attend(self, u: Tensor) -> Tensor:
-        q = self.lin_query(u).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        size = torch.where(self.count.sum() > 0, self.count.to(self.keys.dtype), self.cluster_size)
         # The backward needs the keys of now, and update() changes the buffer in place.
         keys = self.keys.clone() if self.training else self.keys
+        if u.device.type == "cpu" and not torch.compiler.is_compiling():
+            # A code without nodes has no say; often most have none. Elsewhere: no sync.
+            alive = size.nonzero().squeeze(1)
+            if 0 < alive.numel() < size.numel():
+                size, keys = size.index_select(0, alive), keys.index_select(0, alive)
+        q = self.lin_query(u).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         k = self.lin_key(keys).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         v = self.lin_value(keys[:, : self.global_channels])
         v = v.unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        size = torch.where(self.count.sum() > 0, self.count.to(keys.dtype), self.cluster_size)
         # A code without nodes gets -inf; while no code has any, none is preferred.
         bias = torch.where(size.sum() > 0, size.log(), torch.zeros_like(size))
         # Fused: the nodes-by-codes matrix never exists.

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from graphattn.checks import check_least
 from graphattn.ops.attention import token_attention, weighted_readout
 from graphattn.ops.row_attention import BlockWeights, RowTables, attend_rows
 
@@ -56,13 +57,7 @@ class LocalAttention(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("in_channels", in_channels),
-            ("heads", heads),
-            ("num_layers", num_layers),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1: got {name}={value}.")
+        check_least(1, in_channels=in_channels, heads=heads, num_layers=num_layers)
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be in [0, 1): got dropout={dropout}.")
         hidden = heads * in_channels

@@ -1,13 +1,14 @@
 """A token store on disk: how its folder is built, resumed after a crash, repaired and opened."""
 
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm import tqdm
 
 from graphattn.files import (
@@ -20,7 +21,14 @@ from graphattn.files import (
     write_json,
 )
 from graphattn.graph import CSRGraph
-from graphattn.sampling.manifest import FORMAT, is_sound, read_manifest, shard_names
+from graphattn.outputs import lock, output_folder
+from graphattn.sampling.manifest import (
+    FORMAT,
+    differences,
+    is_sound,
+    read_manifest,
+    shard_names,
+)
 from graphattn.sampling.recipe import Recipe
 
 _LOG = logging.getLogger(__name__)
@@ -28,6 +36,9 @@ _LOG = logging.getLogger(__name__)
 Arrays = dict[str, npt.NDArray[Any]]
 
 _MARKS = ("journal.json", "journal.json.part", "manifest.json")  # of a folder that we made
+_OURS = re.compile(  # all that a build can leave in one
+    r"(journal|manifest)\.json(\.part)?|graph|hops|(features|own|pe)-\d{5,}\.npy(\.part)?"
+)
 
 
 class FolderBuilder:
@@ -35,7 +46,7 @@ class FolderBuilder:
 
     Work goes on in ``.<name>.building``, with a journal of the finished files and their hashes;
     the finished folder is then renamed to ``<path>``, and an older one meanwhile to
-    ``.<name>.replaced``. ``<path>.lock`` lets one process build while others wait.
+    ``.<name>.replaced``. ``.<name>.lock`` lets one process build while others wait.
 
     Args:
         path: The store's folder.
@@ -43,6 +54,7 @@ class FolderBuilder:
         inputs: ``"x"`` and perhaps ``"pe"``, float32, one row a node.
         recipe: The options.
         shard_rows: Rows of a shard.
+        overwrite: Replace a store that was made from other inputs or options.
 
     Raises:
         ValueError: ``shard_rows`` is below 1.
@@ -57,11 +69,19 @@ class FolderBuilder:
     """
 
     def __init__(
-        self, path: Path, graph: CSRGraph, inputs: Arrays, recipe: Recipe, shard_rows: int
+        self,
+        path: Path,
+        graph: CSRGraph,
+        inputs: Arrays,
+        recipe: Recipe,
+        shard_rows: int,
+        *,
+        overwrite: bool = False,
     ) -> None:
         if shard_rows < 1:
             raise ValueError(f"shard_rows must be at least 1: got shard_rows={shard_rows}.")
         self._path, self._graph, self._inputs, self._recipe = path, graph, inputs, recipe
+        self._overwrite = overwrite
         self._work = path.with_name(f".{path.name}.building")
         self._old = path.with_name(f".{path.name}.replaced")
         self._wanted: dict[str, Any] = {
@@ -80,16 +100,17 @@ class FolderBuilder:
             progress: Show a bar, if there is a terminal.
 
         Raises:
-            ValueError: The folder, or one used beside it, holds something else than a token store.
+            ValueError: The folder, or one used beside it, holds something else than a token store,
+                or a store made from other inputs or options that is not to be overwritten.
             OSError: The disk is full or cannot be written; an older store is intact.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._path.with_name(f"{self._path.name}.lock"))
+        output_folder(self._path.parent, "the folder of the store")
+        only_one = lock(self._path.with_name(f".{self._path.name}.lock"))
         try:
-            lock.acquire(timeout=0)
+            only_one.acquire(timeout=0)
         except Timeout:
             _LOG.info("another process builds %s: waiting for it", self._path)
-            lock.acquire()
+            only_one.acquire()
         try:
             _check_ours(self._work)
             _check_ours(self._old)
@@ -100,7 +121,7 @@ class FolderBuilder:
                 self._fill(progress)
                 self._publish()
         finally:
-            lock.release()
+            only_one.release()
 
     def _is_current(self) -> bool:
         """Whether the folder holds all that is wanted; a damaged one is taken apart for repair."""
@@ -113,9 +134,17 @@ class FolderBuilder:
         try:
             manifest = read_manifest(self._path)
         except ValueError as error:
+            _check_ours(self._path)
             _LOG.warning("%s Building it anew.", error)
             return False
         if self._wanted != {name: manifest[name] for name in self._wanted}:
+            if not self._overwrite:
+                raise ValueError(
+                    f"{self._path} is a store made from other inputs or options ("
+                    f"{'; '.join(differences(manifest, self._wanted))}): "
+                    "choose another folder, or delete it."
+                )
+            _check_ours(self._path)
             _LOG.info("%s was made from other inputs or options: it is built anew", self._path)
             return False
         names = shard_names(manifest)
@@ -227,8 +256,14 @@ def _check_ours(folder: Path) -> None:
         return
     if not folder.is_symlink() and folder.is_dir():
         names = {entry.name for entry in folder.iterdir()}
-        if not names or names & set(_MARKS):
+        others = sorted(name for name in names if not _OURS.fullmatch(name))
+        if not names or (names & set(_MARKS) and not others):
             return
+        if names & set(_MARKS):
+            raise ValueError(
+                f"{folder} holds what no build of a token store made: got {others[0]!r} "
+                f"({len(others)} in all); move it away or choose another path."
+            )
     raise ValueError(
         f"{folder} is needed to build the token store, and no build made it: got neither "
         "journal.json nor manifest.json in it; move it away or choose another path."

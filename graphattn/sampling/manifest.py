@@ -1,5 +1,6 @@
 """The manifest of a token store on disk: what it must say, and whether the shards agree with it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,35 @@ def shard_names(manifest: dict[str, Any]) -> list[str]:
         for table, shape in manifest["shapes"].items()
         for i in range(-(-shape[0] // rows))
     ]
+
+
+def differences(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Says in what a store is not the one that is wanted.
+
+    Args:
+        made: Manifest of the store, or as much of it as has ``parameters`` and ``inputs``.
+        wanted: The same of what is asked for.
+
+    Returns:
+        One phrase a difference; empty where there is none.
+
+    Example:
+        >>> inputs = {"graph": "1f", "x": "2e"}
+        >>> made = {"parameters": {"num_hops": 2}, "inputs": inputs}
+        >>> differences(made, {"parameters": {"num_hops": 1}, "inputs": inputs | {"x": "3d"}})
+        ['num_hops: the store has 2, asked 1', 'features: the store has others']
+    """
+    found = []
+    for key, value in wanted["parameters"].items():
+        has = made["parameters"].get(key)
+        if has != value:
+            found.append(f"{key}: the store has {has}, asked {value}")
+    for key, word in (("graph", "graph"), ("x", "features"), ("pe", "positions")):
+        has, asked = made["inputs"].get(key), wanted["inputs"].get(key)
+        if has != asked:
+            kind = "none" if has is None else "some, asked none" if asked is None else "others"
+            found.append(f"{word}: the store has {'another' if key == 'graph' else kind}")
+    return found
 
 
 def check_shards(path: Path, manifest: dict[str, Any]) -> None:

@@ -107,17 +107,19 @@ class TokenStore:
         direction: Direction = "in",
         pe: Float[Tensor, "nodes pe_channels"] | None = None,
         shard_rows: int = 65536,
+        overwrite: bool = False,
         progress: bool = True,
     ) -> "TokenStore":
         """Makes a folder hold a store, and opens it.
 
-        A folder that holds it already is opened; one made from other inputs or options is built
-        anew; a damaged shard alone is rebuilt; after a crash, finished files are kept. Of several
-        processes, one builds and the others wait. The result has the same bits whatever happened.
+        A folder that holds it already is opened; one made from other inputs or options is refused
+        unless it may be overwritten; a damaged shard alone is rebuilt; after a crash, finished
+        files are kept. Of several processes, one builds and the others wait. The result has the
+        same bits whatever happened.
 
         Args:
             path: The folder, new or empty or a store. ``.<name>.building``, ``.<name>.replaced``
-                and ``<name>.lock`` are used beside it.
+                and ``.<name>.lock`` are used beside it.
             graph: As for :meth:`in_memory`, like the arguments up to ``pe``.
             x: Features.
             num_hops: Hops of context that each token carries.
@@ -126,14 +128,15 @@ class TokenStore:
             direction: Where context comes from.
             pe: Positions.
             shard_rows: Nodes a file.
+            overwrite: Replace a store that was made from other inputs or options.
             progress: Show a bar, if there is a terminal.
 
         Returns:
             The store, memory-mapped.
 
         Raises:
-            ValueError: As for :meth:`in_memory`, or the folder, or one used beside it, holds
-                something else.
+            ValueError: As for :meth:`in_memory`; the folder, or one used beside it, holds
+                something else; or it is a store made from others (what differs is named).
             OSError: The disk is full or cannot be written; an older store is intact.
 
         Example:
@@ -145,7 +148,8 @@ class TokenStore:
         """
         recipe = Recipe(num_hops, num_own_hops, norm, direction)
         inputs = check_inputs(graph, x, pe, recipe)
-        FolderBuilder(Path(path), graph, inputs, recipe, shard_rows).build(progress=progress)
+        builder = FolderBuilder(Path(path), graph, inputs, recipe, shard_rows, overwrite=overwrite)
+        builder.build(progress=progress)
         return cls.open(path)
 
     @classmethod

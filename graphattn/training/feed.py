@@ -1,14 +1,17 @@
 """What the loop asks of a feed, and what every feed does alike: labels, training nodes, device."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
+from graphattn.names import foreign, import_path
+from graphattn.ops.neighborhood import Neighborhood, sample_neighborhood
 from graphattn.training.options import FitOptions
 
 logger = logging.getLogger(__name__)
@@ -200,3 +203,83 @@ def trainable(nodes: Int[Tensor, " train"], y: Int[Tensor, " nodes"]) -> Int[Ten
     if len(labelled) < len(nodes):
         logger.warning("%d training nodes have no label: left out", len(nodes) - len(labelled))
     return labelled
+
+
+def checked_logits(
+    model: nn.Module, logits: Any, *, rows: int, out_channels: int
+) -> Shaped[Tensor, "rows classes"]:
+    """Return what a model gave, if it is a logit of each class for each node.
+
+    Args:
+        model: For the message.
+        logits: What its forward returned.
+        rows: Nodes it was asked for.
+        out_channels: Classes.
+
+    Raises:
+        TypeError: It is no tensor of floating numbers.
+        ValueError: It is of another shape.
+
+    Example:
+        >>> checked_logits(nn.Linear(1, 3), torch.zeros(5, 3), rows=5, out_channels=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: the model torch.nn...Linear must return [5, 2] (nodes, classes): got [5, 3].
+    """
+    right, named = [rows, out_channels], import_path(getattr(model, "_orig_mod", model))
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        kind = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
+        raise TypeError(f"the model {named} must return a float tensor {right}: got {kind}.")
+    if list(logits.shape) != right:
+        raise ValueError(
+            f"the model {named} must return {right} (nodes, classes): got {list(logits.shape)}."
+        )
+    return logits
+
+
+def checked_sampler(sampler: Callable[..., Any]) -> Callable[..., Neighborhood]:
+    """Return a sampler that checks what it drew, so that a wrong draw is told as what it is.
+
+    Args:
+        sampler: Any function of `sample_neighborhood`'s form; that one itself is returned as it is.
+
+    Raises:
+        TypeError: When it is called: what it drew is no `Neighborhood` of tensors.
+        ValueError: When it is called: what it drew is of another shape, or leaves the graph.
+
+    Example:
+        >>> checked_sampler(sample_neighborhood) is sample_neighborhood
+        True
+    """
+    if sampler is sample_neighborhood:
+        return sample_neighborhood
+    named = import_path(sampler)
+
+    @wraps(sampler)
+    def draw(graph: Any, seeds: Tensor, num_samples: int, **options: Any) -> Neighborhood:
+        with foreign(sampler, "the sampler"):
+            drawn = sampler(graph, seeds, num_samples, **options)
+        if not isinstance(drawn, Neighborhood):
+            raise TypeError(
+                f"the sampler {named} must return a Neighborhood (ids, mask, hop): "
+                f"got {type(drawn).__name__}."
+            )
+        right = (len(seeds), num_samples)
+        kinds = {"ids": torch.int64, "mask": torch.bool, "hop": torch.int64}
+        for (name, part), kind in zip(drawn._asdict().items(), kinds.values(), strict=True):
+            tensor = isinstance(part, Tensor)
+            if not tensor or part.shape != right or part.dtype != kind:
+                came = f"{part.dtype} {list(part.shape)}" if tensor else type(part).__name__
+                raise ValueError(
+                    f"the sampler {named} must return {name} as {kind} {list(right)} "
+                    f"(seeds, samples): got {came}."
+                )
+        inside = (drawn.ids >= 0) & (drawn.ids < graph.num_nodes)
+        if not (inside.all() and drawn.mask[:, 0].all() and (drawn.ids[:, 0] == seeds).all()):
+            raise ValueError(
+                f"the sampler {named} must return ids in 0..{graph.num_nodes - 1} with the seeds "
+                "in column 0, not masked: got others."
+            )
+        return drawn
+
+    return draw

@@ -14,12 +14,21 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphattn.graph import CSRGraph
+from graphattn.names import foreign
 from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.store import TokenStore
-from graphattn.training.feed import classes, device_of, evaluating, trainable
+from graphattn.training.feed import (
+    checked_logits,
+    checked_sampler,
+    classes,
+    device_of,
+    evaluating,
+    trainable,
+)
 from graphattn.training.options import TokenOptions
+from graphattn.training.precision import check_sparse_autocast
 
 
 class FullBatchFeed:
@@ -62,6 +71,7 @@ class FullBatchFeed:
         self.train_nodes = trainable(train_nodes, self._y)
         self.steps_per_epoch = 1
         self._inputs: dict[tuple[torch.device, bool], tuple[Tensor, Tensor]] = {}
+        self._autocast_works = False
 
     def train_batches(self, epoch: int) -> Generator[Tensor, None, None]:
         """Yield the training nodes, once."""
@@ -106,7 +116,12 @@ class FullBatchFeed:
         if (device, edges) not in self._inputs:
             adjacency = self._graph.edge_index() if edges else _sparse(self._graph)
             self._inputs[device, edges] = (self._x.to(device), adjacency.to(device))
-        return model(*self._inputs[device, edges])
+        if not edges and torch.is_autocast_enabled(device.type) and not self._autocast_works:
+            check_sparse_autocast(getattr(model, "_orig_mod", model), self._x.size(1))
+            self._autocast_works = True
+        with foreign(getattr(model, "_orig_mod", model), "the model"):
+            logits = model(*self._inputs[device, edges])
+        return checked_logits(model, logits, rows=self.num_nodes, out_channels=self.out_channels)
 
 
 class TokenFeed:
@@ -159,7 +174,8 @@ class TokenFeed:
         self.num_nodes = store.num_nodes
         self.train_nodes = trainable(train_nodes, self._y)
         self.codes = torch.full((self.num_nodes,), -1, dtype=torch.int32)
-        self._store, self._options, self._seed, self._sampler = store, options, seed, sampler
+        self._store, self._options, self._seed = store, options, seed
+        self._sampler = checked_sampler(sampler)
         self._loader = self._load(self.train_nodes, train=True)
         self.steps_per_epoch = len(self._loader)
 
@@ -241,16 +257,18 @@ class TokenFeed:
         device = device_of(model)
         self.codes = self.codes.to(device)
         b = batch.to(device)
-        return model(
-            b.rows,
-            b.ids,
-            mask=b.mask,
-            hop=b.hop,
-            own=b.own,
-            pe=b.pe,
-            seeds=b.seeds,
-            codes=self.codes,
-        )
+        with foreign(getattr(model, "_orig_mod", model), "the model"):
+            logits = model(
+                b.rows,
+                b.ids,
+                mask=b.mask,
+                hop=b.hop,
+                own=b.own,
+                pe=b.pe,
+                seeds=b.seeds,
+                codes=self.codes,
+            )
+        return checked_logits(model, logits, rows=len(b.seeds), out_channels=self.out_channels)
 
 
 def _sparse(graph: CSRGraph) -> Tensor:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from graphattn.files import write_json
+from graphattn.names import import_path
+from graphattn.outputs import lock
 from graphattn.training.checkpoint import load_checkpoint
 from graphattn.training.errors import Interrupted
 from graphattn.training.feed import Feed, Split, device_of
@@ -99,7 +101,7 @@ def fit(
     }
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(out / ".lock", timeout=0):
+        with lock(out / ".lock", timeout=0):
             loop = Loop(model, feed, split.val, measure, options, out=out, fingerprint=print_of_run)
             _take_up(loop, out, resume=resume)
             return _run(loop, split, named)
@@ -133,6 +135,10 @@ def _check(model: nn.Module, feed: Feed, split: Split, options: FitOptions) -> N
                 "Use 'constant' or 'cosine'."
             )
         logger.warning("no validation nodes: no early stopping, the last epoch's weights are kept")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(
+            f"a model must have parameters to train: got none in {import_path(model)}."
+        )
     not_tensors = [k for k, v in model.state_dict().items() if not isinstance(v, Tensor)]
     if not_tensors:
         raise TypeError(

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from graphattn.files import write_json
 from graphattn.training.checkpoint import Checkpoint, save_checkpoint
 from graphattn.training.errors import NonFiniteLoss
-from graphattn.training.feed import Feed, autocast, device_of
+from graphattn.training.feed import Feed, autocast, checked_logits, device_of
 from graphattn.training.metrics import Metric
 from graphattn.training.options import FitOptions
 from graphattn.training.position import Position, on_cpu
@@ -178,11 +178,7 @@ class Loop:
         at, options = self.at, self._options
         with autocast(self._device, options):
             logits, y = self.feed.forward(self._forward, batch)
-        if logits.dim() != 2 or logits.shape[1] < self.feed.out_channels:
-            raise ValueError(
-                f"the model must return a logit for each of {self.feed.out_channels} classes: "
-                f"got shape {tuple(logits.shape)}."
-            )
+        checked_logits(self.model, logits, rows=len(y), out_channels=self.feed.out_channels)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weights = self._weights(logits) if options.class_weights else None
         loss = F.cross_entropy(logits, y, weight=weights, label_smoothing=options.label_smoothing)

@@ -40,7 +40,7 @@ class FitOptions:
 
     Example:
         >>> FitOptions(lr=0.01, schedule="cosine").epochs
-        60
+        30
         >>> FitOptions(epochs=0)
         Traceback (most recent call last):
         ...
@@ -48,9 +48,9 @@ class FitOptions:
     """
 
     optimizer: Optimizer = "adam"
-    lr: float = 1e-3
+    lr: float = 5e-3
     weight_decay: float = 0.0
-    epochs: int = 60
+    epochs: int = 30
     schedule: ScheduleName = "constant"
     warmup: int = 0
     patience: int = 0

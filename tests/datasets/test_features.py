@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import NormalizeFeatures
 
-from graphattn.datasets.features import fill_missing, normalize_rows, standardize
+from graphattn.datasets.features import Scale, fill_missing, normalize_rows, standardize
 
 NAN, INF = float("nan"), float("inf")
 
@@ -17,6 +17,13 @@ def test_standardize_has_mean_zero_and_deviation_one():
     assert scaled.mean(dim=0).abs().max() < 1e-6
     assert (scaled.std(dim=0, correction=0) - 1).abs().max() < 1e-6
     assert torch.equal(data.x, x)
+
+
+def test_standardize_by_the_scale_of_others():
+    x, others = torch.tensor([[1.0, 5.0], [4.0, 5.0]]), torch.tensor([[0.0, 5.0], [2.0, 5.0]])
+    scaled = standardize(Data(x=x), Scale.of(others)).x
+    assert scaled.tolist() == [[0.0, 0.0], [3.0, 0.0]]
+    assert torch.equal(standardize(Data(x=x)).x, Scale.of(x).apply(x))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 42.123456, -1e6])

@@ -111,20 +111,20 @@ def test_folder_holds_what_memory_holds(
 def test_nothing_but_the_store_is_left(tmp_path):
     graph, x = made()
     TokenStore.build(tmp_path / "s", graph, x, **OPTIONS)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "s.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".s.lock", "s"]
     names = [f"{t}-0000{i}.npy" for t in ("features", "own") for i in range(4)]
     graph_names = ["graph/col.npy", "graph/graph.json", "graph/rowptr.npy"]
     assert list(contents(tmp_path / "s")) == sorted([*names, *graph_names, "manifest.json"])
 
 
-def test_unchanged_is_a_hit_and_anything_else_is_not(tmp_path):
+def test_unchanged_is_a_hit_and_anything_else_is_replaced_only_where_it_may_be(tmp_path):
     graph, x = made()
     path = tmp_path / "s"
     TokenStore.build(path, graph, x, **OPTIONS)
 
     def rebuilt(graph=graph, x=x, **other):
         before = path.stat().st_ino
-        store = TokenStore.build(path, graph, x, **{**OPTIONS, **other})
+        store = TokenStore.build(path, graph, x, **{**OPTIONS, **other}, overwrite=True)
         fresh = TokenStore.in_memory(graph, x, **{"num_own_hops": 3, **other})
         assert torch.equal(store.features, fresh.features)
         return path.stat().st_ino != before
@@ -139,6 +139,56 @@ def test_unchanged_is_a_hit_and_anything_else_is_not(tmp_path):
     assert rebuilt(x=x + 1)
     assert rebuilt(graph=graph.reverse())
     assert not rebuilt(graph=graph.reverse())
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"norm": "row"}, r"\(norm: the store has sym, asked row\): choose another folder, or de"),
+        ({"num_own_hops": 16}, r"\(num_own_hops: the store has 3, asked 16\)"),
+        ({"shard_rows": 8}, r"\(shard_rows: the store has 16, asked 8\)"),
+        ({"pe": torch.ones(50, 1)}, r"\(positions: the store has none\)"),
+        ({"x": torch.ones(50, 3), "num_hops": 1}, r"num_hops: .* 1; features: the store has othe"),
+        ({"graph": made(seed=1)[0]}, r"\(graph: the store has another\)"),
+    ],
+)
+def test_a_store_made_from_others_is_refused_as_it_is(tmp_path, other, words):
+    graph, x = made()
+    TokenStore.build(tmp_path / "s", graph, x, **OPTIONS)
+    whole = contents(tmp_path)
+    with pytest.raises(ValueError, match=words):
+        TokenStore.build(tmp_path / "s", **{"graph": graph, "x": x, **OPTIONS, **other})
+    assert contents(tmp_path) == whole
+    with pytest.raises(ValueError, match=r"positions: the store has some, asked none"):
+        TokenStore.build(tmp_path / "t", graph, x, pe=torch.ones(50, 1), **OPTIONS)
+        TokenStore.build(tmp_path / "t", graph, x, **OPTIONS)
+
+
+@pytest.mark.parametrize("manifest", ["{}", "mine", None])
+def test_a_store_with_files_of_others_in_it_is_never_replaced(tmp_path, manifest):
+    graph, x = made()
+    path = tmp_path / "s"
+    TokenStore.build(path, graph, x, **OPTIONS)
+    (path / "thesis.txt").write_text("years of work")
+    if manifest is not None:
+        (path / "manifest.json").write_text(manifest)
+    whole = contents(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"s holds what no build of .*: got 'thesis.txt' \(1 in al"
+    ):
+        TokenStore.build(path, graph, x + 1, **OPTIONS, overwrite=True)
+    assert contents(tmp_path) == whole
+
+
+def test_a_file_in_the_place_of_the_lock_is_left_alone(tmp_path):
+    graph, x = made()
+    (tmp_path / "s.lock").write_text("years of work")
+    TokenStore.build(tmp_path / "s", graph, x, **OPTIONS)
+    (tmp_path / ".t.lock").write_text("years of work")
+    with pytest.raises(ValueError, match=r"\.t\.lock is needed as an empty lock file"):
+        TokenStore.build(tmp_path / "t", graph, x, **OPTIONS)
+    assert (tmp_path / "s.lock").read_text() == (tmp_path / ".t.lock").read_text()
+    assert (tmp_path / "s.lock").read_text() == "years of work"
 
 
 def test_other_format_version_is_rebuilt(tmp_path, caplog):
@@ -229,7 +279,7 @@ def test_stopped_at_every_write_and_rename(tmp_path, monkeypatch):
 
                 patch.setattr(Path, name, stopping)
             try:
-                TokenStore.build(path, graph, x, **options)
+                TokenStore.build(path, graph, x, overwrite=True, **options)
             except OSError as error:
                 assert str(error) == "stopped"
                 if path.exists():  # a whole store: the older one, or from some step on the new one
@@ -238,7 +288,7 @@ def test_stopped_at_every_write_and_rename(tmp_path, monkeypatch):
                     assert contents(path) == whole if is_new else torch.equal(found.features, older)
             else:
                 break
-        TokenStore.build(path, graph, x, **options)
+        TokenStore.build(path, graph, x, overwrite=True, **options)
         assert contents(path) == whole
     assert stop > 15
     assert not [p for p in tmp_path.iterdir() if p.suffix in (".building", ".replaced")]
@@ -347,12 +397,12 @@ def test_work_folder_of_something_else_is_left_alone(tmp_path, name):
     TokenStore.build(tmp_path / "s", graph, x, progress=False)
     (tmp_path / name).mkdir()
     for other in (x, x + 1):  # an empty one is taken
-        TokenStore.build(tmp_path / "s", graph, other, progress=False)
+        TokenStore.build(tmp_path / "s", graph, other, overwrite=True, progress=False)
     (tmp_path / name).mkdir(exist_ok=True)
     (tmp_path / name / "thesis.txt").write_text("years of work")
     for other in (x, x + 1):
         with pytest.raises(ValueError, match=r"no build made it: got neither journal.json nor"):
-            TokenStore.build(tmp_path / "s", graph, other, progress=False)
+            TokenStore.build(tmp_path / "s", graph, other, overwrite=True, progress=False)
     assert (tmp_path / name / "thesis.txt").read_text() == "years of work"
     assert torch.equal(TokenStore.open(tmp_path / "s").gather(torch.arange(50))[:, 0], x + 1)
 
@@ -363,8 +413,8 @@ def test_neighbours_of_a_store_are_left_alone(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "thesis.txt").write_text("years of work")
     for other in (x, x + 1):
-        TokenStore.build(tmp_path / "s", graph, other, progress=False)
-    assert {p.name for p in tmp_path.iterdir()} - {"s.lock"} == {"s", "s.old", "s.building"}
+        TokenStore.build(tmp_path / "s", graph, other, overwrite=True, progress=False)
+    assert {p.name for p in tmp_path.iterdir()} - {".s.lock"} == {"s", "s.old", "s.building"}
     assert len(list(tmp_path.glob("s.*/thesis.txt"))) == 2
 
 
@@ -403,7 +453,7 @@ def test_full_disk_leaves_the_older_store(tmp_path, monkeypatch):
     usage = type("usage", (), {"free": 100})
     monkeypatch.setattr("graphattn.files.shutil.disk_usage", lambda _: usage)
     with pytest.raises(OSError, match=r"needs .* GB in .*, 1e-07 GB free"):
-        TokenStore.build(tmp_path / "s", graph, x + 1, **OPTIONS)
+        TokenStore.build(tmp_path / "s", graph, x + 1, overwrite=True, **OPTIONS)
     assert contents(tmp_path / "s") == whole
 
 

@@ -1,0 +1,62 @@
+"""TokenModel.inference, by LargeGT: logits as batch by batch, from one projection of all rows."""
+
+import pytest
+import torch
+
+from graphattn.graph import CSRGraph
+from graphattn.models import token_model
+from graphattn.models.largegt import LargeGT
+from graphattn.sampling.loader import TokenLoader
+from graphattn.sampling.store import TokenStore
+
+NODES, CHANNELS = 60, 6
+
+
+def make_store(**options) -> TokenStore:
+    torch.manual_seed(0)
+    graph = CSRGraph.from_edge_index(torch.randint(NODES - 1, (2, 200)), NODES)
+    return TokenStore.in_memory(graph, torch.randn(NODES, CHANNELS), **options)
+
+
+def make_model(**options) -> LargeGT:
+    torch.manual_seed(1)
+    return LargeGT(CHANNELS, 8, 3, global_channels=4, codebook_size=16, **options)
+
+
+@pytest.mark.parametrize(
+    ("model_options", "store_options"),
+    [
+        ({}, {}),
+        ({"scope": "local"}, {}),
+        ({"scope": "global"}, {}),
+        ({"hops": "channels", "num_layers": 2}, {}),
+        ({"hop_embedding": True, "direction": "both"}, {"direction": "both"}),
+        ({"num_own_hops": 3}, {"num_own_hops": 3}),
+        ({"pe_channels": 2}, {"pe": torch.rand(NODES, 2)}),
+    ],
+)
+def test_equals_batch_by_batch(monkeypatch, model_options, store_options):
+    monkeypatch.setattr(token_model, "_BLOCK", 16)
+    store, model = make_store(**store_options), make_model(**model_options)
+    seeds = torch.randperm(NODES)[:37]
+    ours = model.inference(store, seeds, num_samples=7, seed=3, batch_size=10)
+    assert model.training  # as it was
+    model.eval()
+    with torch.no_grad():
+        loader = TokenLoader(store, seeds, num_samples=7, batch_size=9, seed=3)
+        batches = [model(b.rows, b.ids, mask=b.mask, hop=b.hop, own=b.own, pe=b.pe) for b in loader]
+    torch.testing.assert_close(ours, torch.cat(batches), rtol=0, atol=1e-5)
+
+
+def test_takes_all_nodes_by_default_and_none():
+    store, model = make_store(), make_model()
+    assert model.inference(store, num_samples=4).shape == (NODES, 3)
+    assert model.inference(store, torch.arange(0), num_samples=4).shape == (0, 3)
+
+
+def test_moves_no_code():
+    store, model = make_store(), make_model()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    model.inference(store, num_samples=4)
+    for name, buffer in model.named_buffers():
+        assert torch.equal(buffer, before[name]), name
