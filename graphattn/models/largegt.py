@@ -194,6 +194,14 @@ class LargeGT(TokenModel):
         """Computes what depends on a row alone, for any seed; nothing for ``scope="global"``."""
         return None if self.scope == "global" else self.neighborhood.project(rows)
 
+    def projected_bytes(self) -> int:
+        """Tells how many bytes :meth:`project` gives for one row."""
+        if self.scope == "global":
+            return 0
+        layer = self.neighborhood.attention
+        numbers = self.neighborhood.tokens_a_row * 4 * layer.out_channels
+        return numbers * layer.lin_in.weight.element_size()
+
     def classify(
         self,
         projected: RowTables | None,

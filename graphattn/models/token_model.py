@@ -74,6 +74,10 @@ class TokenModel(nn.Module):
         """Computes what depends on a row alone, as many table rows for each; or nothing."""
 
     @abstractmethod
+    def projected_bytes(self) -> int:
+        """Tells how many bytes :meth:`project` gives for one row."""
+
+    @abstractmethod
     def classify(
         self,
         projected: RowTables | None,
@@ -151,11 +155,9 @@ class TokenModel(nn.Module):
         self,
         store: TokenSource,
         seeds: Int[Tensor, " seeds"] | None = None,
+        sampler: Callable[..., Neighborhood] = sample_neighborhood,
         *,
         num_samples: int = 20,
-        pool: Literal["list", "set"] = "list",
-        sampler: Callable[..., Neighborhood] = sample_neighborhood,
-        seed: int = 0,
         batch_size: int = 1024,
     ) -> Float[Tensor, "seeds classes"]:
         """Classifies many seeds: what depends on a node alone is computed once for the whole graph.
@@ -166,10 +168,9 @@ class TokenModel(nn.Module):
         Args:
             store: A :class:`~graphattn.sampling.TokenStore`, or what has its methods.
             seeds: Ids of nodes; by default all.
+            sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`; its other
+                options by ``functools.partial(sample_neighborhood, pool="set", seed=3)``.
             num_samples: Tokens a seed, itself included.
-            pool: See :func:`~graphattn.sample_neighborhood`.
-            sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`.
-            seed: Fixes the tokens.
             batch_size: Seeds attended to at once.
 
         Returns:
@@ -187,9 +188,7 @@ class TokenModel(nn.Module):
                     part,
                     num_samples,
                     num_hops=self.num_hops,
-                    pool=pool,
                     direction=store.direction,
-                    seed=seed,
                 )
                 drawn = Neighborhood(*(table.to(device) for table in drawn))
                 own, pe = (
@@ -200,8 +199,8 @@ class TokenModel(nn.Module):
                 of_part = self.classify(projected, drawn, x, own=own, pe=pe)
                 logits.append(of_part.float().cpu())
         finally:
-            for part in training:
-                part.training = True
+            for module in training:
+                module.training = True
         return torch.cat(logits)
 
     def _project_all(self, store: TokenSource, device: torch.device) -> RowTables | None:

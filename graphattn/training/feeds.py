@@ -6,6 +6,7 @@ model's.
 
 import warnings
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphattn.graph import CSRGraph
+from graphattn.models.token_model import TokenModel
 from graphattn.names import foreign
 from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.ops.neighborhood import sample_neighborhood
@@ -29,6 +31,8 @@ from graphattn.training.feed import (
 )
 from graphattn.training.options import TokenOptions
 from graphattn.training.precision import check_sparse_autocast
+
+_MOST_TABLES = 4 << 30  # bytes that tables of all nodes may take in prediction
 
 
 class FullBatchFeed:
@@ -198,13 +202,27 @@ class TokenFeed:
     def predict(
         self, model: nn.Module, nodes: Int[Tensor, " nodes"]
     ) -> Float[Tensor, "nodes classes"]:
-        """Return the logits of any nodes, batch by batch in evaluation mode."""
+        """Return the logits of any nodes in evaluation mode; projects rows once where that pays."""
         if not len(nodes):
             return torch.empty(0, self.out_channels)
+        o = self._options
+        if isinstance(model, TokenModel) and self._pays_once_for_all(model, len(nodes)):
+            draw = partial(self._sampler, pool=o.pool, seed=self._seed)
+            return model.inference(
+                self._store, nodes, draw, num_samples=o.num_samples, batch_size=o.eval_batch_size
+            )
         with evaluating(model):
             batches = self._load(nodes, train=False)
             logits = [self._logits(model, batch).float().cpu() for batch in batches]
         return torch.cat(logits)
+
+    def _pays_once_for_all(self, model: TokenModel, num_nodes: int) -> bool:
+        """Tell whether to project each node once: less work than for each batch, and it fits."""
+        o = self._options
+        a_batch = min(self.num_nodes, min(o.eval_batch_size, num_nodes) * o.num_samples)
+        less = a_batch * -(-num_nodes // o.eval_batch_size) > self.num_nodes
+        fits = self.num_nodes * model.projected_bytes() <= _MOST_TABLES
+        return less and fits and o.num_hops == model.num_hops
 
     def labels(self, nodes: Int[Tensor, " nodes"]) -> Int[Tensor, " nodes"]:
         """Return the labels of any nodes."""

@@ -8,6 +8,7 @@ from torch_geometric.nn import GATConv, SAGEConv
 
 from graphattn.graph import CSRGraph
 from graphattn.sampling.store import TokenStore
+from graphattn.training import feeds
 from graphattn.training.feed import Feed, classes, evaluating, trainable
 from graphattn.training.feeds import FullBatchFeed, TokenFeed
 from graphattn.training.options import TokenOptions
@@ -78,6 +79,19 @@ def test_prediction_repeats_and_moves_no_code(make_largegt):
     assert torch.equal(feed.codes, torch.full((60,), -1, dtype=torch.int32))
     assert all(part.training for part in model.modules())
     assert feed.predict(model, nodes[:0]).shape == (0, 3)
+
+
+def test_prediction_is_the_same_where_rows_are_projected_once(make_largegt, monkeypatch):
+    model, feed = make_largegt(eval_batch_size=16)
+    nodes = torch.randperm(60)
+    projected = []
+    project = model.project
+    monkeypatch.setattr(model, "project", lambda rows: projected.append(len(rows)) or project(rows))
+    once = feed.predict(model, nodes)
+    assert projected == [60]
+    monkeypatch.setattr(feeds, "_MOST_TABLES", 0)
+    torch.testing.assert_close(feed.predict(model, nodes), once, rtol=0, atol=1e-6)
+    assert len(projected) == 1 + 4
 
 
 def test_codes_are_carried_for_the_training_nodes(make_largegt):
