@@ -5,5 +5,6 @@ from graphattn.models.largegt import LargeGT
 from graphattn.models.mlp import MLP
 from graphattn.models.polynormer import Polynormer
 from graphattn.models.sgformer import SGFormer
+from graphattn.models.token_model import TokenModel
 
-__all__ = ["GNN", "MLP", "LargeGT", "Polynormer", "SGFormer"]
+__all__ = ["GNN", "MLP", "LargeGT", "Polynormer", "SGFormer", "TokenModel"]
