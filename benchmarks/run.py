@@ -2,8 +2,10 @@
 
 import argparse
 
+import fanout
 import propagation
 import tokens
+import training_step
 
 
 def main() -> None:
@@ -11,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=sorted(tokens.SIZES), default="moderate")
     size = parser.parse_args().size
-    for benchmark in (tokens, propagation):
+    for benchmark in (tokens, propagation, fanout, training_step):
         benchmark.main(size)
 
 

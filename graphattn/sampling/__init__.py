@@ -1,6 +1,17 @@
-"""The store that tokens are drawn from, and batches of what is drawn."""
+"""The store that tokens are drawn from, batches of what is drawn, subgraphs and walks."""
 
+from graphattn.sampling.fanout import Subgraph, sample_fanout
 from graphattn.sampling.loader import TokenBatch, TokenLoader
+from graphattn.sampling.neighbor_loader import NeighborLoader
+from graphattn.sampling.random_walk import random_walk
 from graphattn.sampling.store import TokenStore
 
-__all__ = ["TokenBatch", "TokenLoader", "TokenStore"]
+__all__ = [
+    "NeighborLoader",
+    "Subgraph",
+    "TokenBatch",
+    "TokenLoader",
+    "TokenStore",
+    "random_walk",
+    "sample_fanout",
+]

@@ -1,11 +1,8 @@
 """Batches of seeds with the tokens they attend to, drawn afresh and gathered once a batch."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, fields
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from graphattn.checks import check_least
 from graphattn.ops.neighborhood import Neighborhood, Pool, sample_neighborhood
+from graphattn.sampling.ahead import in_order
 from graphattn.sampling.store import TokenStore
 
 
@@ -111,10 +110,8 @@ class TokenLoader:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be gone through; brings seeds and labels to the CPU."""
-        for name, least in (("num_samples", 1), ("batch_size", 1), ("num_workers", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}: got {name}={value}.")
+        check_least(1, num_samples=self.num_samples, batch_size=self.batch_size)
+        check_least(0, num_workers=self.num_workers)
         self.seeds, self.seed = self.seeds.cpu(), int(self.seed)
         self.y = None if self.y is None else self.y.cpu()
         num_nodes = self.store.num_nodes
@@ -150,23 +147,7 @@ class TokenLoader:
             order = np.random.default_rng(key).permutation(seeds.numel())
             seeds = seeds.index_select(0, torch.from_numpy(order))
         parts = torch.split(seeds, self.batch_size) if seeds.numel() else ()
-        if self.num_workers == 0:
-            for part in parts:
-                yield self._prepare(part, epoch)
-            return
-        queue: deque[Future[TokenBatch]] = deque()
-        rest = iter(parts)
-        with ThreadPoolExecutor(self.num_workers, "graphattn-loader") as workers:
-            try:
-                while True:
-                    for part in islice(rest, 2 * self.num_workers - len(queue)):
-                        queue.append(workers.submit(self._prepare, part, epoch))
-                    if not queue:
-                        return
-                    yield queue.popleft().result()
-            finally:
-                for future in queue:
-                    future.cancel()
+        yield from in_order(lambda part: self._prepare(part, epoch), parts, self.num_workers)
 
     def _prepare(self, seeds: Tensor, epoch: int) -> TokenBatch:
         tokens = self.sampler(
