@@ -91,9 +91,7 @@ def main(size: str) -> None:
     model.train()
     ways = {
         "graphattn": train(lambda: model(batch.rows, batch.ids, mask=batch.mask)),
-        'graphattn, hops="channels"': train(
-            lambda: narrow(batch.rows, batch.ids, mask=batch.mask)
-        ),
+        'graphattn, hops="channels"': train(lambda: narrow(batch.rows, batch.ids, mask=batch.mask)),
         "the paper's modules, eager": train(
             lambda: papers_logits(model, batch.rows, batch.ids, batch.mask)
         ),

@@ -1,4 +1,4 @@
-"""The processor's hint that a cache line will soon be read: it waits for nothing and never fails."""
+"""The processor's hint that a cache line will be read soon: it waits for nothing, never fails."""
 
 from typing import Any
 

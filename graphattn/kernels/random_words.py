@@ -1,4 +1,4 @@
-"""Random integers that are hashes of what they are for, so that a draw is the same wherever it runs.
+"""Random integers that are hashes of what they are for, so that a draw is the same anywhere.
 
 What is drawn with them is recorded in results: none of these functions ever changes.
 """
