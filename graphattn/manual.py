@@ -38,7 +38,8 @@ def arrange(
         prefix = action.dest.partition(".")[0]
         if prefix in sections:
             sections[prefix].append(action)
-            action.help = texts.get(action.dest, action.help)
+            shown = action.help if action.help in (None, argparse.SUPPRESS) else plain(action.help)
+            action.help = texts.get(action.dest, shown)
         if action.dest in sections:  # a file for the whole section, which --config does too
             action.help = argparse.SUPPRESS
     named: dict[str, Any] = parser.groups or {}

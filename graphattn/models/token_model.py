@@ -158,6 +158,8 @@ class TokenModel(nn.Module):
         sampler: Callable[..., Neighborhood] = sample_neighborhood,
         *,
         num_samples: int = 20,
+        pool: Literal["list", "set"] = "list",
+        seed: int = 0,
         batch_size: int = 1024,
     ) -> Float[Tensor, "seeds classes"]:
         """Classifies many seeds: what depends on a node alone is computed once for the whole graph.
@@ -168,9 +170,10 @@ class TokenModel(nn.Module):
         Args:
             store: A :class:`~graphattn.sampling.TokenStore`, or what has its methods.
             seeds: Ids of nodes; by default all.
-            sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`; its other
-                options by ``functools.partial(sample_neighborhood, pool="set", seed=3)``.
+            sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`.
             num_samples: Tokens a seed, itself included.
+            pool: See :func:`~graphattn.sample_neighborhood`.
+            seed: Fixes the tokens.
             batch_size: Seeds attended to at once.
 
         Returns:
@@ -188,7 +191,10 @@ class TokenModel(nn.Module):
                     part,
                     num_samples,
                     num_hops=self.num_hops,
+                    pool=pool,
                     direction=store.direction,
+                    seed=seed,
+                    epoch=0,
                 )
                 drawn = Neighborhood(*(table.to(device) for table in drawn))
                 own, pe = (

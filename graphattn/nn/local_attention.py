@@ -148,7 +148,9 @@ class LocalAttention(nn.Module):
                 dropout=dropout,
             )
         flat = index.flatten()
-        qkv, residual = (table.index_select(0, flat).view(*index.shape, -1) for table in rows)
+        qkv, residual = (
+            table.index_select(0, flat).view(*index.shape, table.size(1)) for table in rows
+        )
         q, k, v = qkv.chunk(3, dim=-1)
         if self.type_embedding is not None:
             # F.embedding, not weight[types]: its backward is the same in every run.

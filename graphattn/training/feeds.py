@@ -6,7 +6,6 @@ model's.
 
 import warnings
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Any
 
 import torch
@@ -207,9 +206,9 @@ class TokenFeed:
             return torch.empty(0, self.out_channels)
         o = self._options
         if isinstance(model, TokenModel) and self._pays_once_for_all(model, len(nodes)):
-            draw = partial(self._sampler, pool=o.pool, seed=self._seed)
+            size = {"num_samples": o.num_samples, "batch_size": o.eval_batch_size}
             return model.inference(
-                self._store, nodes, draw, num_samples=o.num_samples, batch_size=o.eval_batch_size
+                self._store, nodes, self._sampler, pool=o.pool, seed=self._seed, **size
             )
         with evaluating(model):
             batches = self._load(nodes, train=False)

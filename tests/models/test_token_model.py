@@ -1,14 +1,11 @@
 """TokenModel.inference, by LargeGT: logits as batch by batch, from one projection of all rows."""
 
-from functools import partial
-
 import pytest
 import torch
 
 from graphattn.graph import CSRGraph
 from graphattn.models import token_model
 from graphattn.models.largegt import LargeGT
-from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.sampling.loader import TokenLoader
 from graphattn.sampling.store import TokenStore
 
@@ -42,9 +39,7 @@ def test_equals_batch_by_batch(monkeypatch, model_options, store_options):
     monkeypatch.setattr(token_model, "_BLOCK", 16)
     store, model = make_store(**store_options), make_model(**model_options)
     seeds = torch.randperm(NODES)[:37]
-    ours = model.inference(
-        store, seeds, partial(sample_neighborhood, seed=3), num_samples=7, batch_size=10
-    )
+    ours = model.inference(store, seeds, num_samples=7, seed=3, batch_size=10)
     assert model.training  # as it was
     model.eval()
     with torch.no_grad():

@@ -179,7 +179,7 @@ def test_another_configuration_is_refused_by_its_keys(make_line, split, data, tm
     options = FitOptions(epochs=1, save_every=5)  # When to save may differ.
     fit(model, feed, split, options=options, out=tmp_path, fingerprint=same, resume=True)
     other = {"model": {"name": "gcn", "sizes": (1, 2)}}
-    words = "fit.lr was 0.001 and is 0.5; gone was 1 and is absent; metric was accuracy and is"
+    words = "fit.lr was 0.005 and is 0.5; gone was 1 and is absent; metric was accuracy and is"
     words += " rocauc; model.name was line and is gcn"
     options = FitOptions(epochs=1, lr=0.5)
     with pytest.raises(ValueError, match=words):
