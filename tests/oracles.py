@@ -274,3 +274,14 @@ def dropout_factors(key, threshold, num_tokens, channels):
             first[token, c] = factor if lane % 65536 >= threshold else 0.0
             second[token, c] = factor if lane // 65536 >= threshold else 0.0
     return first, second
+
+
+def bottom_k(edges, num_nodes, seed, num_hops, ranks, offset, count):
+    """The nodes of lowest rank within some hops, ranks counted from ``offset`` on, and their hops.
+
+    ``ranks[v]`` is the rank of node v; after the last rank comes the first.
+    """
+    _, distance = pool_of(edges, num_nodes, seed, num_hops, "set")
+    past = {(ranks[node] - offset) % num_nodes: node for node in distance}
+    nodes = [past[key] for key in sorted(past)][:count]
+    return nodes, [distance[node] for node in nodes]

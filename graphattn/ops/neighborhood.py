@@ -1,17 +1,28 @@
 """Tokens drawn from the few-hop neighbourhood of each seed, as the paper draws them."""
 
+from collections.abc import Callable
+from functools import partial
+from threading import Lock
 from typing import Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from graphattn.graph import CSRGraph
+from graphattn.kernels.csr import is_symmetric
 from graphattn.kernels.sample import draw_neighborhood
+from graphattn.kernels.token_table import Table
 from graphattn.ops.threads import as_many_threads_as_torch
 
 Pool = Literal["list", "set"]
 Direction = Literal["in", "out", "both"]
+
+_UNDIRECTED: WeakKeyDictionary[CSRGraph, bool] = WeakKeyDictionary()
+_LOCK = Lock()
 
 
 class Neighborhood(NamedTuple):
@@ -46,6 +57,10 @@ def sample_neighborhood(
     filled by repetition. The draw of a node depends on (seed, epoch, node) only: not on threads,
     batches or their order.
 
+    Pools are enumerated. From a large pool of two hops of an undirected graph tokens are drawn by
+    rejection, which gives the same law and takes a time that does not grow with the pool; whether
+    the graph is undirected is found out in its first call.
+
     Source: section 3 of LargeGT, https://arxiv.org/abs/2312.11109.
 
     Args:
@@ -76,20 +91,74 @@ def sample_neighborhood(
     """
     if pool not in ("list", "set"):
         raise ValueError(f"pool must be 'list' or 'set': got {pool!r}.")
-    if direction not in ("in", "out", "both"):
-        raise ValueError(f"direction must be 'in', 'out' or 'both': got {direction!r}.")
     if not 1 <= num_hops <= 63:
         raise ValueError(f"num_hops must be from 1 to 63: got num_hops={num_hops}.")
+
+    options = (num_hops, pool == "list", epoch)
+    draw = partial(_draw, seeds=seeds.cpu().numpy(), options=options)
+    return along(draw, graph, num_samples, num_hops=num_hops, direction=direction, seed=seed)
+
+
+def _draw(
+    graph: CSRGraph,
+    num_samples: int,
+    seed: int,
+    *,
+    seeds: NDArray[np.int64],
+    options: tuple[int, bool, int],
+) -> Neighborhood:
+    num_hops, is_list, epoch = options
+    undirected = num_hops == 2 and _is_undirected(graph)
+    arrays = (graph.rowptr, graph.col, seeds)
+    with as_many_threads_as_torch():
+        return to_neighborhood(
+            draw_neighborhood(*arrays, num_samples, num_hops, is_list, seed, epoch, undirected)
+        )
+
+
+def along(
+    draw: Callable[[CSRGraph, int, int], Neighborhood],
+    graph: CSRGraph,
+    num_samples: int,
+    *,
+    num_hops: int,
+    direction: Direction,
+    seed: int,
+) -> Neighborhood:
+    """Draws along or against the edges, or half of the columns each, as samplers are asked to.
+
+    Args:
+        draw: Takes a graph, the number of columns, and a seed; draws from its rows.
+        graph: The graph.
+        num_samples: Columns of the result, the seed included.
+        num_hops: Steps that ``draw`` takes.
+        direction: As for :func:`sample_neighborhood`.
+        seed: Any integer; the out-tokens of ``"both"`` get its complement.
+
+    Returns:
+        What :func:`sample_neighborhood` does.
+
+    Raises:
+        ValueError: The direction is unknown, or there is no column for the seed.
+
+    Example:
+        >>> def seeds_alone(graph, columns, seed):
+        ...     one = torch.zeros(1, columns, dtype=torch.long)
+        ...     return Neighborhood(one, one > 0, one)
+        >>> loop = CSRGraph.from_edge_index(torch.tensor([[0], [0]]))
+        >>> along(seeds_alone, loop, 4, num_hops=2, direction="both", seed=0).ids
+        tensor([[0, 0, 0, 0]])
+    """
+    if direction not in ("in", "out", "both"):
+        raise ValueError(f"direction must be 'in', 'out' or 'both': got {direction!r}.")
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1: got num_samples={num_samples}.")
-    options = (num_hops, pool == "list", seed, epoch)
     if direction != "both":
-        return _draw(graph if direction == "in" else graph.reverse(), seeds, num_samples, options)
+        return draw(graph if direction == "in" else graph.reverse(), num_samples, seed)
     num_out = (num_samples - 1) // 2
-    inward = _draw(graph, seeds, num_samples - num_out, options)
+    inward = draw(graph, num_samples - num_out, seed)
     # Another stream, or an undirected graph would draw the same nodes twice.
-    options = (num_hops, pool == "list", ~int(seed), epoch)
-    outward = _draw(graph.reverse(), seeds, 1 + num_out, options)
+    outward = draw(graph.reverse(), 1 + num_out, ~int(seed))
     hop = torch.where(outward.mask, outward.hop + num_hops, outward.hop)
     return Neighborhood(
         torch.cat([inward.ids, outward.ids[:, 1:]], dim=1),
@@ -98,11 +167,21 @@ def sample_neighborhood(
     )
 
 
-def _draw(
-    graph: CSRGraph, seeds: Tensor, num_samples: int, options: tuple[int, bool, int, int]
-) -> Neighborhood:
-    with as_many_threads_as_torch():
-        ids, mask, hop = draw_neighborhood(
-            graph.rowptr, graph.col, seeds.cpu().numpy(), num_samples, *options
-        )
+def to_neighborhood(table: Table) -> Neighborhood:
+    """Turns a kernel's table into tensors.
+
+    Example:
+        >>> one = np.zeros((1, 1), np.int64)
+        >>> to_neighborhood((one, one == 0, one.astype(np.int8))).hop
+        tensor([[0]])
+    """
+    ids, mask, hop = table
     return Neighborhood(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(hop).long())
+
+
+def _is_undirected(graph: CSRGraph) -> bool:
+    """Tells whether each edge has its reverse, once a graph, without making the reversed graph."""
+    with _LOCK:
+        if graph not in _UNDIRECTED:
+            _UNDIRECTED[graph] = bool(is_symmetric(graph.rowptr, graph.col))
+        return _UNDIRECTED[graph]

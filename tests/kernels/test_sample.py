@@ -1,4 +1,4 @@
-"""The sampler's kernel: its random integers, its arrays, and calls from several threads at once."""
+"""The sampler's kernel: its arrays, and calls from several threads at once."""
 
 import threading
 
@@ -7,40 +7,6 @@ import pytest
 
 from graphattn.kernels import sample
 from graphattn.kernels.launch import read_only
-
-MASK = (1 << 64) - 1
-
-
-def split_mix(state):
-    """The k-th output of SplitMix64 is the mix of its seed plus k golden gammas."""
-    word = state
-    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & MASK
-    return word ^ (word >> 31)
-
-
-def test_words_are_those_of_split_mix():
-    assert split_mix(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF  # its published first output
-    for word in (0, 1, 0x9E3779B97F4A7C15, MASK):
-        assert int(sample._mix(np.uint64(word))) == split_mix(word)
-
-
-@pytest.mark.parametrize("bound", [1, 2, 3, 10, 2**31 + 11, 2**40 + 3, 2**63 + 5, MASK])
-def test_bounded_integers_are_the_upper_word_of_the_product(bound):
-    counter, drawn = 0, []
-    for _ in range(200):
-        before = int(counter)
-        value, counter = sample._below(np.uint64(77), np.uint64(counter), np.uint64(bound))
-        drawn.append(int(value))
-        words = [
-            split_mix((77 + k * 0x9E3779B97F4A7C15) & MASK)
-            for k in range(before + 1, int(counter) + 1)
-        ]
-        assert drawn[-1] == (words[-1] * bound) >> 64 < bound
-        threshold = (1 << 64) % bound
-        assert (words[-1] * bound) & MASK >= threshold
-        assert all((word * bound) & MASK < threshold for word in words[:-1])  # the rejected ones
-    assert bound == 1 or len(set(drawn)) > 1
 
 
 def ring(num_nodes, dtype=np.int32):

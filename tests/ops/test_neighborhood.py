@@ -1,6 +1,5 @@
 """The 2-hop sampler: only what theory allows, as often as theory says, whatever the threads."""
 
-import inspect
 import itertools
 import os
 import resource
@@ -14,6 +13,7 @@ import torch
 from scipy.stats import chi2
 
 from graphattn.graph import CSRGraph
+from graphattn.kernels.sample import draw_neighborhood
 from graphattn.ops.neighborhood import sample_neighborhood
 
 
@@ -142,6 +142,20 @@ def test_same_table_for_one_and_two_threads_and_any_split(pool):
             assert all(torch.equal(a[part], b) for a, b in zip(table, rows, strict=True))
 
 
+def test_large_pools_of_undirected_graphs_do_not_depend_on_threads_or_batch():
+    """Drawn by rejection (tests/kernels/test_reject.py), unlike those of directed graphs."""
+    generator = np.random.default_rng(8)
+    directed = CSRGraph.from_edge_index(generator.integers(400, size=(2, 12000)), 400)
+    for graph in (directed, directed.to_undirected()):
+        options = (graph.rowptr, graph.col, np.arange(400), 6, 2, True, 3, 4)
+        plain = torch.from_numpy(draw_neighborhood(*options)[0])
+        table = sample_neighborhood(graph, torch.arange(400), 6, seed=3, epoch=4)
+        assert torch.equal(table.ids, plain) == (graph is directed)
+        part = torch.tensor([5, 399, 5, 17])
+        rows = sample_neighborhood(graph, part, 6, seed=3, epoch=4)
+        assert all(torch.equal(a[part], b) for a, b in zip(table, rows, strict=True))
+
+
 def test_same_table_for_four_threads():
     script = (
         "import numba, torch, numpy as np\n"
@@ -257,7 +271,6 @@ def test_errors(options, words):
 
 
 @pytest.mark.parametrize("option", ["pool", "direction"])
-def test_unknown_option_is_named(option):
+def test_unknown_option_is_named(unchecked, option):
     with pytest.raises(ValueError, match=f"{option} must be .* got 'most'"):
-        plain = inspect.unwrap(sample_neighborhood)  # past the check of annotations
-        plain(a_graph(), torch.tensor([0]), 3, **{option: "most"})
+        sample_neighborhood(a_graph(), torch.tensor([0]), 3, **{option: "most"})

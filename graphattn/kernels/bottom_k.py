@@ -1,0 +1,278 @@
+"""The nodes of lowest rank around each seed, ranks counted from an offset: no pool is listed."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from graphattn.kernels.bitmap import Words
+from graphattn.kernels.launch import LAUNCH, read_only
+from graphattn.kernels.prefetch import prefetch
+from graphattn.kernels.random_words import below, key_words, stream
+from graphattn.kernels.token_table import Table, count_chunks, empty_table
+
+_BLOCK = 512  # rows that are asked for together
+_REACH = 6  # entries to both sides of where a row is expected to go on
+_MARGIN = 1.5  # how many entries are expected in the window for one that is wanted
+_EMPTY = np.iinfo(np.int64).max
+
+_Nodes = npt.NDArray[Any]
+_Longs = npt.NDArray[np.int64]
+
+
+def draw_bottom_k(
+    rowptr: npt.NDArray[np.int64],
+    col: npt.NDArray[Any],
+    rank: npt.NDArray[Any],
+    node_of: npt.NDArray[Any],
+    seeds: npt.NDArray[np.int64],
+    num_samples: int,
+    num_hops: int,
+    share: int,
+    key: tuple[int, int],
+) -> Table:
+    """Takes the ``num_samples - 1`` nodes of lowest rank within one or two hops of each seed.
+
+    Ranks are counted from an offset on, past the last one from the first again; the offset of
+    ``share`` seeds in a row is a hash of (key, the first of them). Rows are sorted by rank, so one
+    goes on near (its length) * offset / N: there it is entered, and left at once where nothing in
+    it is low enough to matter. What is read does not grow with the two-hop pool.
+
+    Args:
+        rowptr: int64 ``[N + 1]`` of the graph whose nodes are numbered by rank.
+        col: Integer ``[E]``, sorted distinct ranks a row.
+        rank: Integer ``[N]``, the rank of each node, in random order.
+        node_of: Integer ``[N]``, the node of each rank.
+        seeds: int64 ``[B]``, nodes; may repeat.
+        num_samples: Columns of the result, the seed included.
+        num_hops: 1 or 2.
+        share: Seeds that share an offset, at least 1.
+        key: Any integers; their lowest 64 bits count.
+
+    Returns:
+        ids ``[B, K]``, column 0 the seed, then by rank, and the seed's where there are too few;
+        mask ``[B, K]``, false there; hop ``[B, K]``, distance from the seed.
+
+    Raises:
+        ValueError: A seed is no node, or a size is out of its range.
+
+    Example:
+        >>> rowptr, col, same = np.array([0, 1, 3, 4]), np.array([1, 0, 2, 1]), np.arange(3)
+        >>> ids, _, hop = draw_bottom_k(rowptr, col, same, same, same[:1], 4, 2, 1, (0, 0))
+        >>> sorted(zip(ids[0].tolist(), hop[0].tolist()))
+        [(0, 0), (0, 0), (1, 1), (2, 2)]
+    """
+    ids, mask, hop = empty_table(rowptr.size - 1, seeds, num_samples, num_hops, 2)
+    graph = (read_only(rowptr), read_only(col), read_only(node_of), rank[seeds].astype(np.int64))
+    arrays = (*graph, num_hops == 2, share, key_words(*key), ids, mask, hop)
+    num_chunks = count_chunks(seeds.size)
+    if num_chunks == 1:
+        _draw_rows(*arrays, 0, 1)
+    else:
+        with LAUNCH:
+            _draw_all(*arrays, num_chunks)
+    return ids, mask, hop
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _draw_all(
+    rowptr: _Longs,
+    col: _Nodes,
+    node_of: _Nodes,
+    ranks: _Longs,
+    two_hops: bool,
+    share: int,
+    key: Words,
+    ids: _Longs,
+    mask: npt.NDArray[np.bool_],
+    hop: npt.NDArray[np.int8],
+    num_chunks: int,
+) -> None:
+    """Gives each thread every ``num_chunks``-th seed, so that hubs spread."""
+    for chunk in prange(num_chunks):
+        _draw_rows(
+            rowptr, col, node_of, ranks, two_hops, share, key, ids, mask, hop, chunk, num_chunks
+        )
+
+
+@njit(cache=True, nogil=True)
+def _draw_rows(
+    rowptr: _Longs,
+    col: _Nodes,
+    node_of: _Nodes,
+    ranks: _Longs,
+    two_hops: bool,
+    share: int,
+    key: Words,
+    ids: _Longs,
+    mask: npt.NDArray[np.bool_],
+    hop: npt.NDArray[np.int8],
+    first: int,
+    step: int,
+) -> None:
+    """Draws for every ``step``-th seed, with slots of its own."""
+    num_nodes, wanted = rowptr.size - 1, ids.shape[1] - 1
+    size = 64
+    while size < 4 * (wanted + 2):
+        size *= 2
+    slots = np.full(2 * size + 2, _EMPTY, np.int64)
+    found = np.empty(wanted + 1, np.int64)
+    rows = np.empty((3, _BLOCK), np.int64)
+    for row in range(first, ids.shape[0], step):
+        if row + step < ids.shape[0]:
+            prefetch(col, rowptr[ranks[row + step]])
+        leader = ids[row - row % share, 0]
+        drawn, _ = below(stream(key, leader), np.uint64(0), np.uint64(num_nodes))
+        offset = int(drawn)
+        count = _lowest(rowptr, col, ranks[row], two_hops, offset, slots, found, rows)
+        for i in range(count):
+            rank = (found[i] >> 1) + offset
+            ids[row, i + 1] = rank - num_nodes if rank >= num_nodes else rank
+            mask[row, i + 1] = True
+            hop[row, i + 1] = 1 + (found[i] & 1)
+            prefetch(node_of, ids[row, i + 1])
+        for i in range(1, count + 1):
+            ids[row, i] = node_of[ids[row, i]]
+
+
+@njit(cache=True, nogil=True)
+def _lowest(
+    rowptr: _Longs,
+    col: _Nodes,
+    node: int,
+    two_hops: bool,
+    offset: int,
+    slots: _Longs,
+    found: _Longs,
+    rows: _Longs,
+) -> int:
+    """Finds the lowest ranks: ``found[i]`` is twice the rank, past the offset, plus hop less one.
+
+    Only ranks in a window past the offset are collected. Its size is guessed from the number of
+    paths and mended by bisection where it held too few, or more than there are slots for.
+    """
+    num_nodes, wanted, limit = rowptr.size - 1, found.size - 1, slots.size // 2 - 1
+    start, stop = rowptr[node], rowptr[node + 1]
+    entries, share = stop - start, offset / num_nodes
+    for first in range(start, stop if two_hops else start, _BLOCK):
+        entries += _look_up(rowptr, col, first, min(first + _BLOCK, stop), share, rows)
+    known = stop - start <= _BLOCK
+    own = node - offset if node >= offset else node - offset + num_nodes
+    window, least, most = num_nodes, 0, num_nodes  # least is too little, most not too little
+    if entries > limit:
+        window = min(num_nodes, int(_MARGIN * wanted * num_nodes / entries) + wanted + 2)
+    while True:
+        part = (offset, min(offset + window, num_nodes), -offset, window)
+        count = _collect(rowptr, col, node, two_hops, part, slots, 0, rows, known)
+        if offset + window > num_nodes:  # it goes on at rank 0
+            part = (0, offset + window - num_nodes, num_nodes - offset, window)
+            count = _collect(rowptr, col, node, two_hops, part, slots, count, rows, False)
+            known = False
+        if count <= limit:
+            count = _take(slots, own, found)
+            if count >= wanted or window == num_nodes:
+                return min(count, wanted)
+            least = window
+            window = min(4 * window, (least + most + 1) // 2 if most < num_nodes else num_nodes)
+        else:
+            slots[:] = _EMPTY
+            most = window
+            window = (least + most) // 2
+
+
+@njit(cache=True, nogil=True)
+def _look_up(rowptr: _Longs, col: _Nodes, first: int, last: int, share: float, rows: _Longs) -> int:
+    """Counts the entries of the rows of ``col[first:last]``, and asks for where they go on.
+
+    ``rows`` gets their starts, their ends, and about where the ranks past that share of all are.
+    """
+    total = 0
+    for edge in range(first, last):
+        prefetch(rowptr, np.int64(col[edge]))
+    for i in range(last - first):
+        start, stop = rowptr[col[first + i]], rowptr[col[first + i] + 1]
+        place = start + int((stop - start) * share)
+        prefetch(col, place - _REACH)
+        prefetch(col, place + _REACH)
+        rows[0, i], rows[1, i], rows[2, i] = start, stop, place
+        total += stop - start
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _collect(
+    rowptr: _Longs,
+    col: _Nodes,
+    node: int,
+    two_hops: bool,
+    part: tuple[int, int, int, int],
+    slots: _Longs,
+    count: int,
+    rows: _Longs,
+    known: bool,
+) -> int:
+    """Puts ranks of one part of the window into the slots, and ends where these are full.
+
+    The part is: the first rank of it, the one after its last, what to add to count from the
+    offset, and the size of the whole window. ``known`` says that ``rows`` are looked up.
+    """
+    low, high, shift, window = part
+    limit = slots.size // 2 - 1
+    share, scale = low / (rowptr.size - 1), limit / window
+    start, stop = rowptr[node], rowptr[node + 1]
+    place = _enter(col, start, stop, start + int((stop - start) * share), low)
+    while place < stop and col[place] < high and count <= limit:
+        count += _put(slots, col[place] + shift, scale, 0)
+        place += 1
+    for first in range(start, stop if two_hops else start, _BLOCK):
+        last = min(first + _BLOCK, stop)
+        if not known:
+            _look_up(rowptr, col, first, last, share, rows)
+        for i in range(last - first):
+            place = _enter(col, rows[0, i], rows[1, i], rows[2, i], low)
+            while place < rows[1, i] and col[place] < high and count <= limit:
+                count += _put(slots, col[place] + shift, scale, 1)
+                place += 1
+            if count >= window or count > limit:
+                return count
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _enter(col: _Nodes, start: int, stop: int, place: int, low: int) -> int:
+    """Finds the first rank from ``low`` on in a row, near ``place``."""
+    while place < stop and col[place] < low:
+        place += 1
+    while place > start and col[place - 1] >= low:
+        place -= 1
+    return place
+
+
+@njit(cache=True, nogil=True)
+def _put(slots: _Longs, rank: int, scale: float, flag: int) -> int:
+    """Inserts a rank unless it is there, near its part of the window, so that slots stay sorted."""
+    entry = np.int64(rank) << 1
+    i = int(rank * scale)
+    while slots[i] < entry:
+        i += 1
+    moved = slots[i]
+    if moved >> 1 == rank:
+        return 0
+    slots[i] = entry | flag
+    while moved != _EMPTY:
+        i += 1
+        slots[i], moved = moved, slots[i]
+    return 1
+
+
+@njit(cache=True, nogil=True)
+def _take(slots: _Longs, own: int, found: _Longs) -> int:
+    """Moves the lowest ranks but the seed's own from the slots, which are empty afterwards."""
+    count, i = 0, 0
+    while i < slots.size and count < found.size:
+        found[count] = slots[i]
+        count += (slots[i] != _EMPTY) & (slots[i] >> 1 != own)
+        i += 1
+    slots[:] = _EMPTY
+    return count
