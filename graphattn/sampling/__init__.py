@@ -1,12 +1,15 @@
 """The store that tokens are drawn from, batches of what is drawn, subgraphs and walks."""
 
+from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.fanout import Subgraph, sample_fanout
 from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.neighbor_loader import NeighborLoader
 from graphattn.sampling.random_walk import random_walk
 from graphattn.sampling.store import TokenStore
+from graphattn.sampling.walk_neighborhood import walk_neighborhood
 
 __all__ = [
+    "BottomKSampler",
     "NeighborLoader",
     "Subgraph",
     "TokenBatch",
@@ -14,4 +17,5 @@ __all__ = [
     "TokenStore",
     "random_walk",
     "sample_fanout",
+    "walk_neighborhood",
 ]
