@@ -43,12 +43,12 @@ class BottomKSampler:
     within two hops that have the lowest ranks, counted cyclically from an offset that each group
     of ``share`` seeds draws for itself. Over ranks and offsets every set of that size is as
     likely as any other, as with ``pool="set"``. Between two changes of the ranks, which cost as
-    much as drawing for about a tenth of all nodes, a node's chances to be drawn are fixed and
+    much as drawing for about a quarter of all nodes, a node's chances to be drawn are fixed and
     scatter around their mean by about one part in the square root of ``num_samples``.
 
     The time of a seed does not grow with its pool, only with the number of its neighbours. The
-    renumbered graph is kept beside the graph itself, once, until the ranks change or the graph is
-    dropped; so avoid calls that take turns between epochs of different ranks.
+    renumbered graph, as large as the graph itself, is kept beside it, once, until the ranks change
+    or the graph is dropped; so calls that take turns between epochs of different ranks are slow.
 
     Source: bottom-k sketches, Cohen and Kaplan 2007, https://doi.org/10.1145/1281100.1281133; one
     draw for many seeds, as in layer-neighbor sampling, https://arxiv.org/abs/2210.13339.
