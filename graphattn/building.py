@@ -206,7 +206,9 @@ def build_store(config: RunConfig, task: Task, *, write: bool = True) -> TokenSt
         torch.Size([34, 3, 34])
     """
     kept, pe = config.store, _positions(config, task)
-    recipe = Recipe(config.tokens.num_hops, kept.num_own_hops, kept.norm, kept.direction)
+    recipe = Recipe(
+        config.tokens.num_hops, kept.num_own_hops, kept.norm, kept.direction, kept.dtype
+    )
     if kept.store is not None and not write:
         opened = _opened(Path(kept.store), task, pe, recipe)
         if opened is not None:
@@ -234,6 +236,9 @@ def build_feed(
     """
     if store is None:
         return FullBatchFeed(task.data, train_nodes, out_channels=task.num_classes)
+    device = device_of(config)
+    if device.type == "cuda" and store.num_bytes < torch.cuda.mem_get_info(device)[0] // 2:
+        store = store.to(device)  # batches are gathered where they are used
     sampler: Callable[..., Any] = find(config.store.sampler, SAMPLERS, "tokens.sampler")[0]
     return TokenFeed(
         store,

@@ -88,6 +88,7 @@ class StoreOptions:
         num_own_hops: Hops of propagation a seed reads of itself; 0 for none.
         direction: "in", or "both": also hops and tokens along reversed edges.
         norm: Propagation: "sym" (both degrees) or "row" (mean).
+        dtype: What features and hops are kept as: "float32", or "float16" for half the memory.
         pe: Positions: "none", "random_walk", "spectral", or the path of an
             `.npy` of shape `[nodes, channels]`.
         pe_channels: Channels of computed positions.
@@ -105,6 +106,7 @@ class StoreOptions:
     num_own_hops: int = 0
     direction: Literal["in", "both"] = "in"
     norm: Literal["sym", "row"] = "sym"
+    dtype: Literal["float32", "float16"] = "float32"
     pe: str = "none"
     pe_channels: int = 16
     store: str | None = None

@@ -179,10 +179,11 @@ class TokenModel(nn.Module):
         Returns:
             One logit a class for each seed, on the CPU.
         """
-        training, device = [m for m in self.modules() if m.training], next(self.parameters()).device
+        training, weight = [m for m in self.modules() if m.training], next(self.parameters())
+        device, dtype = weight.device, weight.dtype
         self.eval()
         try:
-            projected = self._project_all(store, device)
+            projected = self._project_all(store, device, dtype)
             nodes = torch.arange(store.num_nodes) if seeds is None else seeds.cpu()
             logits = []
             for part in torch.split(nodes, batch_size):
@@ -198,10 +199,10 @@ class TokenModel(nn.Module):
                 )
                 drawn = Neighborhood(*(table.to(device) for table in drawn))
                 own, pe = (
-                    table if table is None else table.to(device)
+                    table if table is None else table.to(device, dtype)
                     for table in (store.gather_own(part), store.gather_pe(part))
                 )
-                x = store.gather(part)[:, 0].to(device)
+                x = store.gather(part)[:, 0].to(device, dtype)
                 of_part = self.classify(projected, drawn, x, own=own, pe=pe)
                 logits.append(of_part.float().cpu())
         finally:
@@ -209,12 +210,14 @@ class TokenModel(nn.Module):
                 module.training = True
         return torch.cat(logits)
 
-    def _project_all(self, store: TokenSource, device: torch.device) -> RowTables | None:
+    def _project_all(
+        self, store: TokenSource, device: torch.device, dtype: torch.dtype
+    ) -> RowTables | None:
         """Projects the rows of all nodes, block by block, into one pair of tables."""
         tables: RowTables | None = None
         done = 0
         for block in torch.split(torch.arange(store.num_nodes), _BLOCK):
-            part = self.project(store.gather(block).to(device))
+            part = self.project(store.gather(block).to(device, dtype))
             if part is None:
                 return None
             if tables is None:

@@ -226,7 +226,7 @@ class FolderBuilder:
             return self._inputs["pe"][part]
         features, own = self._recipe.hop_names()
         names = features if table == "features" else own
-        return np.stack([hops[hop][part] for hop in names], axis=1)
+        return self._recipe.interleave([hops[hop][part] for hop in names])
 
     def _write(self, name: str, array: npt.NDArray[Any]) -> None:
         write_array(self._work / name, array)
@@ -245,7 +245,8 @@ class FolderBuilder:
         size = self._graph.rowptr.nbytes + self._graph.col.nbytes
         for name in missing:
             shape = shapes[name.split("-")[0]]
-            size += 4 * min(shard_rows, shape[0]) * int(np.prod(shape[1:]))
+            width = 4 if name.startswith("pe-") else np.dtype(self._recipe.dtype).itemsize
+            size += width * min(shard_rows, shape[0]) * int(np.prod(shape[1:]))
         new = [hop for hop in hops if f"hops/{hop}.npy" not in self._files]
         return int(size + len(new) * self._inputs["x"].nbytes)
 

@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from graphattn.checks import check_least
+from graphattn.kernels.distinct import distinct
 from graphattn.ops.neighborhood import Neighborhood, Pool, sample_neighborhood
 from graphattn.sampling.ahead import in_order
+from graphattn.sampling.buffers import Buffers
 from graphattn.sampling.store import TokenStore
 
 
@@ -22,7 +24,8 @@ class TokenBatch:
 
     Args:
         seeds: Ids of the nodes to predict for.
-        rows: The distinct nodes of the batch: their features, then those of each hop.
+        rows: The distinct nodes of the batch: their features, then those of each hop, as numbers
+            of the type that the store keeps, float32 or float16.
         ids: The tokens of each seed as indices into ``rows``; column 0 is the seed.
         mask: True where a token exists.
         hop: How far each token is from its seed.
@@ -80,6 +83,7 @@ class TokenLoader:
         sampler: Any function with the signature of :func:`sample_neighborhood`; it is told the
             store's direction.
         num_workers: Threads that prepare batches ahead; changes no bit of any batch.
+        pin_memory: Gather rows into pinned memory, which a GPU reads while it computes.
         seed: Any integer.
 
     Raises:
@@ -106,6 +110,7 @@ class TokenLoader:
     shuffle: bool = False
     sampler: Callable[..., Neighborhood] = sample_neighborhood
     num_workers: int = 0
+    pin_memory: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -126,6 +131,7 @@ class TokenLoader:
                 f"y must have one row for each of the {num_nodes} nodes: got {self.y.shape[0]}."
             )
         self._epoch = 0
+        self._buffers = Buffers(most=2 * self.num_workers + 2, pinned=self.pin_memory)
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the draw and order of the next pass.
@@ -160,11 +166,11 @@ class TokenLoader:
             seed=self.seed,
             epoch=epoch if self.resample else 0,
         )
-        nodes, ids = torch.unique(tokens.ids, return_inverse=True)
+        nodes, ids = distinct(tokens.ids.numpy(), self.store.num_nodes)
         return TokenBatch(
             seeds=seeds,
-            rows=self.store.gather(nodes),
-            ids=ids,
+            rows=self.store.gather(torch.from_numpy(nodes), self._buffers),
+            ids=torch.from_numpy(ids),
             mask=tokens.mask,
             hop=tokens.hop,
             own=self.store.gather_own(seeds),

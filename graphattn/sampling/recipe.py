@@ -1,6 +1,6 @@
 """What a token store holds and how it is computed: its options, and the hops they ask for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,9 @@ from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import Norm, PropagationSteps, check_propagation
 
 Direction = Literal["in", "out", "both"]
+DType = Literal["float32", "float16"]
+
+_MOST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Recipe:
         norm: As for :func:`~graphattn.ops.propagate.propagate`.
         direction: Context from senders (``"in"``), from receivers (``"out"``), or from senders and
             then from receivers (``"both"``).
+        dtype: What features and hops are kept as. Hops are computed in float32 and rounded once;
+            float16 halves the memory and the time a batch takes to gather.
 
     Raises:
         ValueError: An option is out of its range.
@@ -37,6 +42,7 @@ class Recipe:
     num_own_hops: int = 0
     norm: Norm = "sym"
     direction: Direction = "in"
+    dtype: DType = "float32"
 
     def __post_init__(self) -> None:
         """Refuses what cannot be computed."""
@@ -49,6 +55,8 @@ class Recipe:
             raise ValueError(f"norm must be 'sym' or 'row': got {self.norm!r}.")
         if self.direction not in ("in", "out", "both"):
             raise ValueError(f"direction must be 'in', 'out' or 'both': got {self.direction!r}.")
+        if self.dtype not in ("float32", "float16"):
+            raise ValueError(f"dtype must be 'float32' or 'float16': got {self.dtype!r}.")
 
     @property
     def num_contexts(self) -> int:
@@ -74,6 +82,32 @@ class Recipe:
         features = ["x"] + [f"{side}{hop}" for side in sides for hop in hops]
         own = ["x"] + [f"{sides[0]}{hop}" for hop in range(1, self.num_own_hops + 1)]
         return features, own if self.num_own_hops else []
+
+    def interleave(self, hops: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[Any]:
+        """Lays hops side by side, node after node, as numbers of the type that is kept.
+
+        Args:
+            hops: Some ``[rows, C]``.
+
+        Returns:
+            ``[rows, len(hops), C]``.
+
+        Raises:
+            ValueError: A number is too large for float16.
+
+        Example:
+            >>> Recipe(dtype="float16").interleave([np.ones((2, 3), np.float32)]).dtype
+            dtype('float16')
+        """
+        table = np.empty((len(hops[0]), len(hops), hops[0].shape[1]), self.dtype)
+        for place, hop in enumerate(hops):
+            if self.dtype == "float16" and hop.size and max(hop.max(), -hop.min()) > _MOST_HALF:
+                raise ValueError(
+                    f"float16 holds numbers up to {_MOST_HALF:.0f}: got {np.abs(hop).max():.4g} "
+                    "among the features; scale them, or keep float32."
+                )
+            table[:, place] = hop
+        return table
 
     def compute(
         self, graph: CSRGraph, x: npt.NDArray[np.float32], known: dict[str, npt.NDArray[Any]]

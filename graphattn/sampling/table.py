@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from graphattn.files import read_array
+from graphattn.kernels.gather import gather_rows
+from graphattn.sampling.buffers import Buffers
 
 
 class Table:
-    """Rows of float32 numbers, cut into shards of equal length but the last.
+    """Rows of float32 or float16 numbers, cut into shards of equal length but the last.
 
     Args:
-        shards: At least one tensor, of equal shapes but for the number of rows.
+        shards: At least one tensor, of equal types and shapes but for the number of rows.
 
     Example:
         >>> table = Table([torch.zeros(2, 3), torch.ones(1, 3)])
@@ -27,15 +31,24 @@ class Table:
         self._shard_rows = max(1, self._shards[0].shape[0])
         rows = sum(shard.shape[0] for shard in self._shards)
         self.shape = (rows, *self._shards[0].shape[1:])
+        self.dtype = self._shards[0].dtype
+        self.device = self._shards[0].device
 
     @classmethod
-    def open(cls, paths: Sequence[Path], shape: tuple[int, ...], shard_rows: int) -> "Table":
+    def open(
+        cls,
+        paths: Sequence[Path],
+        shape: tuple[int, ...],
+        shard_rows: int,
+        dtype: Literal["float32", "float16"] = "float32",
+    ) -> "Table":
         """Maps shards from files.
 
         Args:
             paths: One ``.npy`` file a shard.
             shape: What the whole table must measure.
             shard_rows: Rows of each shard but the last.
+            dtype: Type of the numbers.
 
         Returns:
             The table.
@@ -51,49 +64,64 @@ class Table:
         for i, path in enumerate(paths):
             array = read_array(path, mmap=True)
             rows = min(shard_rows, shape[0] - i * shard_rows)
-            if array.dtype.str != "<f4" or array.shape != (rows, *shape[1:]):
+            if array.dtype != np.dtype(dtype) or array.shape != (rows, *shape[1:]):
                 raise ValueError(
-                    f"shard {path} must be float32 of shape {[rows, *shape[1:]]}: "
+                    f"shard {path} must be {dtype} of shape {[rows, *shape[1:]]}: "
                     f"got {array.dtype} of shape {list(array.shape)}; build the store again."
                 )
             shards.append(torch.from_numpy(array))
-        return cls(shards or [torch.zeros(shape)])
+        return cls(shards or [torch.zeros(shape, dtype=getattr(torch, dtype))])
 
-    def whole(self) -> Float32[Tensor, "nodes ..."]:
+    def to(self, device: torch.device | str) -> "Table":
+        """Returns a table in the memory of a device: itself if it lies there."""
+        whole = self.whole()
+        return self if whole.device == torch.device(device) else Table([whole.to(device)])
+
+    def whole(self) -> Float[Tensor, "nodes ..."]:
         """Returns all rows: the shard itself where there is but one, else a copy."""
         return self._shards[0] if len(self._shards) == 1 else torch.cat(self._shards)
 
-    def gather(self, rows: Int64[Tensor, " rows"]) -> Float32[Tensor, "rows ..."]:
+    def gather(
+        self, rows: Int64[Tensor, " rows"], buffers: Buffers | None = None
+    ) -> Float[Tensor, "rows ..."]:
         """Copies rows; fastest when they are sorted.
 
         Args:
             rows: Indices of rows; may repeat.
+            buffers: Where memory comes from; by default it is allocated.
 
         Returns:
-            The rows, in the order asked for.
+            The rows, in the order asked for, on the table's device.
 
         Raises:
             IndexError: There is no such row.
         """
+        if self.device.type != "cpu":
+            return self._shards[0].index_select(0, rows.to(self.device, non_blocking=True))
+        shape = (rows.numel(), *self.shape[1:])
+        out = (
+            torch.empty(shape, dtype=self.dtype)
+            if buffers is None
+            else buffers.take(shape, self.dtype)
+        )
+        target, wanted = out.numpy(), rows.numpy()
         if len(self._shards) == 1:
-            return self._shards[0].index_select(0, rows)
-        if rows.numel() == 0:
-            return torch.empty(0, *self.shape[1:])
-        ordered, order = rows.sort()
-        if ordered[0] < 0 or ordered[-1] >= self.shape[0]:
-            raise IndexError(
-                f"rows run from 0 to {self.shape[0] - 1}: "
-                f"got some from {int(ordered[0])} to {int(ordered[-1])}."
-            )
-        out = torch.empty(rows.numel(), *self.shape[1:])
-        first = int(ordered[0]) // self._shard_rows
-        last = int(ordered[-1]) // self._shard_rows
-        cuts = torch.arange(first, last + 2) * self._shard_rows
-        bounds = torch.searchsorted(ordered, cuts).tolist()
-        for shard in range(first, last + 1):
-            start, stop = bounds[shard - first], bounds[shard - first + 1]
-            local = ordered[start:stop] - shard * self._shard_rows
-            torch.index_select(self._shards[shard], 0, local, out=out[start:stop])
-        if torch.equal(ordered, rows):
+            gather_rows(self._shards[0].numpy(), wanted, target)
             return out
-        return torch.empty_like(out).index_copy_(0, order, out)
+        order = None if (wanted[:-1] <= wanted[1:]).all() else np.argsort(wanted, kind="stable")
+        ordered = wanted if order is None else wanted[order]
+        if ordered.size and (ordered[0] < 0 or ordered[-1] >= self.shape[0]):
+            raise IndexError(
+                f"rows run from 0 to {self.shape[0] - 1}: got some from {ordered[0]} "
+                f"to {ordered[-1]}."
+            )
+        starts = np.arange(len(self._shards) + 1) * self._shard_rows
+        bounds = np.searchsorted(ordered, starts)
+        for shard, start, first, last in zip(
+            self._shards, starts, bounds[:-1], bounds[1:], strict=False
+        ):
+            if first < last:
+                gather_rows(shard.numpy(), ordered[first:last] - start, target[first:last])
+        if order is None:
+            return out
+        return torch.empty_like(out).index_copy_(0, torch.from_numpy(order), out)

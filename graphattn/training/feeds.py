@@ -267,6 +267,7 @@ class TokenFeed:
             shuffle=train,
             sampler=self._sampler,
             num_workers=o.num_workers,
+            pin_memory=torch.cuda.is_available(),
             seed=self._seed,
         )
 
@@ -276,11 +277,11 @@ class TokenFeed:
         b = batch.to(device)
         with foreign(getattr(model, "_orig_mod", model), "the model"):
             logits = model(
-                b.rows,
+                b.rows.float(),
                 b.ids,
                 mask=b.mask,
                 hop=b.hop,
-                own=b.own,
+                own=None if b.own is None else b.own.float(),
                 pe=b.pe,
                 seeds=b.seeds,
                 codes=self.codes,

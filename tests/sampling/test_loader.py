@@ -196,6 +196,24 @@ def test_only_what_leaves_the_cpu_is_copied_behind_its_back(store, monkeypatch):
     assert asked == [False] * (len(asked) // 2) + [True] * (len(asked) // 2)
 
 
+def test_batches_kept_are_not_written_over(store):
+    loader = TokenLoader(store, torch.arange(200), num_workers=1, **OPTIONS)
+    kept = list(loader)
+    copies = [batch.rows.clone() for batch in kept]
+    for _ in loader:
+        pass
+    assert all(torch.equal(batch.rows, copy) for batch, copy in zip(kept, copies, strict=True))
+
+
+def test_memory_of_a_batch_serves_the_next(store):
+    loader = TokenLoader(store, torch.arange(200), **OPTIONS)
+    where = set()
+    for batch in loader:
+        where.add(batch.rows.data_ptr())
+        del batch
+    assert len(where) <= 2
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_seeds_and_labels_of_a_gpu(store):
     seeds, y = torch.arange(50), torch.arange(200) % 7

@@ -58,6 +58,47 @@ def test_holds_what_propagate_says(direction, norm):
     assert (store.num_own_hops, store.pe_channels, store.direction) == (3, 0, direction)
 
 
+@pytest.mark.parametrize("shard_rows", [16, 100])
+def test_half_precision_rounds_once(tmp_path, shard_rows):
+    graph, x = made()
+    options = OPTIONS | {"shard_rows": shard_rows, "dtype": "float16"}
+    store = TokenStore.build(tmp_path / "s", graph, x, pe=x, **options)
+    rows = torch.tensor([3, 49, 3, 20])
+    assert torch.equal(store.features, propagate(graph, x, 2).half())
+    assert torch.equal(store.own, propagate(graph, x, 3).half())
+    assert torch.equal(store.gather(rows), store.features[rows])
+    assert torch.equal(store.pe, x)  # positions are not features
+    halved = TokenStore.in_memory(graph, x, num_own_hops=3, pe=x, dtype="float16")
+    assert torch.equal(halved.features, store.features)
+    assert store.num_bytes == 50 * (2 * (3 + 4) * 3 + 4 * 3)
+    with pytest.raises(ValueError, match="dtype: the store has float16, asked float32"):
+        TokenStore.build(tmp_path / "s", graph, x, pe=x, **(options | {"dtype": "float32"}))
+
+
+def test_what_half_precision_cannot_hold():
+    graph, x = made()
+    x[7, 1] = -1e5
+    with pytest.raises(ValueError, match="float16 holds numbers up to 65504: got 1e"):
+        TokenStore.in_memory(graph, x, dtype="float16")
+
+
+def test_moves_to_where_it_lies_for_nothing():
+    store = TokenStore.in_memory(*made(), num_own_hops=1)
+    moved = store.to("cpu")
+    assert moved.features.data_ptr() == store.features.data_ptr()
+    assert moved.own.data_ptr() == store.own.data_ptr()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_rows_from_a_gpu(tmp_path):
+    store = TokenStore.build(tmp_path / "s", *made(), **OPTIONS)
+    rows = torch.tensor([3, 49, 3, 20])
+    there = store.to("cuda")
+    assert there.gather(rows).is_cuda
+    assert torch.equal(there.gather(rows).cpu(), store.gather(rows))
+    assert torch.equal(there.gather_own(rows).cpu(), store.gather_own(rows))
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     num_nodes=st.integers(0, 9),
