@@ -23,7 +23,7 @@ from graphattn.edges import (
     edges_of_networkx,
 )
 from graphattn.files import digest_arrays, read_arrays, write_arrays
-from graphattn.kernels.csr import transpose
+from graphattn.kernels.csr import is_symmetric, transpose
 
 _LOG = logging.getLogger(__name__)
 
@@ -187,19 +187,16 @@ class CSRGraph:
         """Number of directed edges, each once."""
         return int(self.col.size)
 
-    @property
+    @cached_property
     def is_undirected(self) -> bool:
-        """Whether each edge has its reverse."""
-        return self._reversed is None
+        """Whether each edge has its reverse, in whatever order rows are; found out once."""
+        return bool(is_symmetric(self.rowptr, self.col))
 
     @cached_property
-    def _reversed(self) -> "CSRGraph | None":
-        """The reversed graph; none, and no second copy of it, where it is this one."""
-        rowptr, col = transpose(self.rowptr, self.col)
-        if np.array_equal(rowptr, self.rowptr) and np.array_equal(col, self.col):
-            return None
-        back = CSRGraph(rowptr, col, self.num_duplicates, self.num_self_loops)
-        back.__dict__["_reversed"] = self
+    def _reversed(self) -> "CSRGraph":
+        rows = transpose(self.rowptr, self.col)
+        back = CSRGraph(*rows, self.num_duplicates, self.num_self_loops)
+        back.__dict__.update(_reversed=self, is_undirected=self.is_undirected)
         return back
 
     def degree(self) -> npt.NDArray[np.int64]:
@@ -217,7 +214,7 @@ class CSRGraph:
             >>> graph.reverse().degree().tolist()
             [1, 0]
         """
-        return self._reversed or self
+        return self if self.is_undirected else self._reversed
 
     def to_undirected(self) -> "CSRGraph":
         """Adds the reverse of every edge.

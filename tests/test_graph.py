@@ -125,6 +125,15 @@ def test_no_copy_is_kept_that_is_not_needed():
     assert graph.reverse().reverse() is graph
 
 
+def test_rows_in_another_order_are_the_same_edges():
+    star = CSRGraph(np.array([0, 2, 3, 4]), np.array([2, 1, 0, 0], dtype=np.int32))
+    assert star.is_undirected
+    assert star.reverse() is star.to_undirected() is star
+    cycle = CSRGraph(np.array([0, 2, 3, 4]), np.array([2, 1, 2, 0], dtype=np.int32))
+    assert not cycle.is_undirected
+    assert set(pairs_of(cycle.reverse())) == {(b, a) for a, b in pairs_of(cycle)}
+
+
 def test_counts_are_logged_once(caplog):
     with caplog.at_level(logging.INFO, logger="graphattn.graph"):
         CSRGraph.from_edge_index(torch.tensor([[0, 0, 1], [1, 1, 1]]))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from graphattn.kernels.bitmap import Words
-from graphattn.kernels.launch import LAUNCH, read_only
+from graphattn.kernels.launch import read_only, run_chunks
 from graphattn.kernels.prefetch import prefetch
 from graphattn.kernels.random_words import below, key_words, stream
 from graphattn.kernels.token_table import Table, count_chunks, empty_table
@@ -66,38 +66,21 @@ def draw_bottom_k(
     ids, mask, hop = empty_table(rowptr.size - 1, seeds, num_samples, num_hops, 2)
     graph = (read_only(rowptr), read_only(col), read_only(node_of), rank[seeds].astype(np.int64))
     arrays = (*graph, num_hops == 2, share, key_words(*key), ids, mask, hop)
-    num_chunks = count_chunks(seeds.size)
-    if num_chunks == 1:
-        _draw_rows(*arrays, 0, 1)
-    else:
-        with LAUNCH:
-            _draw_all(*arrays, num_chunks)
+    run_chunks(_draw_rows, _draw_all, count_chunks(seeds.size), *arrays)
     return ids, mask, hop
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _draw_all(
-    rowptr: _Longs,
-    col: _Nodes,
-    node_of: _Nodes,
-    ranks: _Longs,
-    two_hops: bool,
-    share: int,
-    key: Words,
-    ids: _Longs,
-    mask: npt.NDArray[np.bool_],
-    hop: npt.NDArray[np.int8],
-    num_chunks: int,
-) -> None:
+def _draw_all(num_chunks: int, *arrays: Any) -> None:
     """Gives each thread every ``num_chunks``-th seed, so that hubs spread."""
     for chunk in prange(num_chunks):
-        _draw_rows(
-            rowptr, col, node_of, ranks, two_hops, share, key, ids, mask, hop, chunk, num_chunks
-        )
+        _draw_rows(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)
 def _draw_rows(
+    first: int,
+    step: int,
     rowptr: _Longs,
     col: _Nodes,
     node_of: _Nodes,
@@ -108,8 +91,6 @@ def _draw_rows(
     ids: _Longs,
     mask: npt.NDArray[np.bool_],
     hop: npt.NDArray[np.int8],
-    first: int,
-    step: int,
 ) -> None:
     """Draws for every ``step``-th seed, with slots of its own."""
     num_nodes, wanted = rowptr.size - 1, ids.shape[1] - 1

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, njit, prange
 
-from graphattn.kernels.launch import LAUNCH
+from graphattn.kernels.launch import run_chunks
 from graphattn.kernels.token import (
     FAST,
     add_residual,
@@ -76,11 +76,7 @@ def read_tokens(
         [[-1.0, 1.0]]
     """
     arrays = (gathered, residual, mask, *weights, _key(dropout), out)
-    if mask.size < _FEW or get_num_threads() == 1:
-        _read_serial(*arrays)
-    else:
-        with LAUNCH:
-            _read_parallel(*arrays)
+    run_chunks(_read_seeds, _read_all, _count_chunks(mask), *arrays)
 
 
 def read_tokens_backward(
@@ -107,11 +103,7 @@ def read_tokens_backward(
     num_blocks = (mask.shape[0] + BLOCK - 1) // BLOCK
     partial = np.zeros((num_blocks, 3, gathered.shape[2]), gathered.dtype)
     arrays = (grad_out, gathered, residual, mask, *weights, _key(dropout), partial)
-    if mask.size < _FEW or get_num_threads() == 1:
-        _grad_serial(*arrays)
-    else:
-        with LAUNCH:
-            _grad_parallel(*arrays)
+    run_chunks(_grad_blocks, _grad_all, _count_chunks(mask), *arrays)
     total: _Floats = partial.sum(axis=0)
     return total
 
@@ -120,23 +112,21 @@ def _key(dropout: DropoutKey) -> npt.NDArray[np.uint64]:
     return np.array([int(number) & 0xFFFFFFFFFFFFFFFF for number in dropout], np.uint64)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _read_serial(
-    gathered: _Floats,
-    residual: _Floats,
-    mask: _Bools,
-    scale: _Floats,
-    shift: _Floats,
-    score: _Floats,
-    key: npt.NDArray[np.uint64],
-    out: _Floats,
-) -> None:
-    for block in range((mask.shape[0] + BLOCK - 1) // BLOCK):
-        _read_block(gathered, residual, mask, scale, shift, score, key, out, block)
+def _count_chunks(mask: _Bools) -> int:
+    return get_num_threads() if mask.size >= _FEW else 1
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def _read_parallel(
+def _read_all(num_chunks: int, *arrays: Any) -> None:
+    """Gives each thread an equal part of the seeds."""
+    for chunk in prange(num_chunks):
+        _read_seeds(chunk, num_chunks, *arrays)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _read_seeds(
+    chunk: int,
+    num_chunks: int,
     gathered: _Floats,
     residual: _Floats,
     mask: _Bools,
@@ -146,63 +136,13 @@ def _read_parallel(
     key: npt.NDArray[np.uint64],
     out: _Floats,
 ) -> None:
-    for block in prange((mask.shape[0] + BLOCK - 1) // BLOCK):
-        _read_block(gathered, residual, mask, scale, shift, score, key, out, block)
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def _grad_parallel(
-    grad_out: _Floats,
-    gathered: _Floats,
-    residual: _Floats,
-    mask: _Bools,
-    scale: _Floats,
-    shift: _Floats,
-    score: _Floats,
-    key: npt.NDArray[np.uint64],
-    partial: _Floats,
-) -> None:
-    for block in prange(partial.shape[0]):
-        _grad_block(
-            grad_out, gathered, residual, mask, scale, shift, score, key, partial[block], block
-        )
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _grad_serial(
-    grad_out: _Floats,
-    gathered: _Floats,
-    residual: _Floats,
-    mask: _Bools,
-    scale: _Floats,
-    shift: _Floats,
-    score: _Floats,
-    key: npt.NDArray[np.uint64],
-    partial: _Floats,
-) -> None:
-    for block in range(partial.shape[0]):
-        _grad_block(
-            grad_out, gathered, residual, mask, scale, shift, score, key, partial[block], block
-        )
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _read_block(
-    gathered: _Floats,
-    residual: _Floats,
-    mask: _Bools,
-    scale: _Floats,
-    shift: _Floats,
-    score: _Floats,
-    key: npt.NDArray[np.uint64],
-    out: _Floats,
-    block: int,
-) -> None:
+    """Reads one of ``num_chunks`` equal parts."""
     num_tokens, hidden = gathered.shape[1:]
     tokens = np.empty((num_tokens, hidden), gathered.dtype)
     weights = np.empty(num_tokens, gathered.dtype)
     kept = np.empty((2, hidden), gathered.dtype)
-    for seed in range(block * BLOCK, min((block + 1) * BLOCK, mask.shape[0])):
+    first = chunk * mask.shape[0] // num_chunks
+    for seed in range(first, (chunk + 1) * mask.shape[0] // num_chunks):
         for i in range(num_tokens):
             if mask[seed, i]:
                 draw_kept(key, seed * num_tokens + i, num_tokens, kept)
@@ -218,8 +158,17 @@ def _read_block(
                     out[seed, c] += weights[i] * tokens[i, c]
 
 
+@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+def _grad_all(num_chunks: int, *arrays: Any) -> None:
+    """Gives each thread an equal part of the blocks."""
+    for chunk in prange(num_chunks):
+        _grad_blocks(chunk, num_chunks, *arrays)
+
+
 @njit(cache=True, nogil=True, fastmath=FAST)
-def _grad_block(
+def _grad_blocks(
+    chunk: int,
+    num_chunks: int,
     grad_out: _Floats,
     gathered: _Floats,
     residual: _Floats,
@@ -229,16 +178,18 @@ def _grad_block(
     score: _Floats,
     key: npt.NDArray[np.uint64],
     partial: _Floats,
-    block: int,
 ) -> None:
+    """Goes back through one of ``num_chunks`` equal parts, and sums block by block."""
     num_tokens, hidden = gathered.shape[1:]
     unit = np.empty((num_tokens, hidden), gathered.dtype)  # before scale and shift
     inverse = np.empty(num_tokens, gathered.dtype)
     weights = np.empty(num_tokens, gathered.dtype)
     along = np.empty(num_tokens, gathered.dtype)  # grad_out . T_i
     kept = np.empty((2, hidden), gathered.dtype)
-    for seed in range(block * BLOCK, min((block + 1) * BLOCK, mask.shape[0])):
-        grad = grad_out[seed]
+    first = chunk * partial.shape[0] // num_chunks * BLOCK
+    last = (chunk + 1) * partial.shape[0] // num_chunks * BLOCK
+    for seed in range(first, min(last, mask.shape[0])):
+        grad, sums = grad_out[seed], partial[seed // BLOCK]
         for i in range(num_tokens):
             if mask[seed, i]:
                 draw_kept(key, seed * num_tokens + i, num_tokens, kept)
@@ -259,6 +210,6 @@ def _grad_block(
             share = weights[i] if i else along.dtype.type(1)
             draw_kept(key, seed * num_tokens + i, num_tokens, kept)
             grad_token(
-                grad, share, towards, unit[i], inverse[i], scale, shift, score, kept, partial,
+                grad, share, towards, unit[i], inverse[i], scale, shift, score, kept, sums,
                 gathered[seed, i], residual[seed, i],
             )  # fmt: skip

@@ -7,12 +7,10 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from graphattn.kernels.bitmap import clear_bits, has_bit, set_bit, set_bits
-from graphattn.kernels.launch import LAUNCH, read_only
+from graphattn.kernels.launch import read_only, run_chunks
 from graphattn.kernels.random_words import below, key_words, mix, stream
 from graphattn.kernels.reject import PATHS, count_paths, draw_by_rejection
 from graphattn.kernels.token_table import Table, count_chunks, empty_table
-
-_below, _mix, _stream = below, mix, stream  # as other kernels know them
 
 _Nodes = npt.NDArray[Any]
 _Longs = npt.NDArray[np.int64]
@@ -63,37 +61,21 @@ def draw_neighborhood(
     ids, mask, hop = empty_table(rowptr.size - 1, seeds, num_samples, num_hops, 127)
     options = (num_hops, pool_is_list, undirected and num_hops == 2, key_words(seed, epoch))
     arrays = (read_only(rowptr), read_only(col), *options, ids, mask, hop)
-    num_chunks = count_chunks(seeds.size)
-    if num_chunks == 1:
-        _draw_rows(*arrays, 0, 1)
-    else:
-        with LAUNCH:
-            _draw_all(*arrays, num_chunks)
+    run_chunks(_draw_rows, _draw_all, count_chunks(seeds.size), *arrays)
     return ids, mask, hop
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _draw_all(
-    rowptr: _Longs,
-    col: _Nodes,
-    num_hops: int,
-    pool_is_list: bool,
-    may_reject: bool,
-    key: _Words,
-    ids: _Longs,
-    mask: npt.NDArray[np.bool_],
-    hop: npt.NDArray[np.int8],
-    num_chunks: int,
-) -> None:
+def _draw_all(num_chunks: int, *arrays: Any) -> None:
     """Gives each thread every ``num_chunks``-th seed, so that hubs spread."""
     for chunk in prange(num_chunks):
-        _draw_rows(
-            rowptr, col, num_hops, pool_is_list, may_reject, key, ids, mask, hop, chunk, num_chunks
-        )
+        _draw_rows(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)
 def _draw_rows(
+    first: int,
+    step: int,
     rowptr: _Longs,
     col: _Nodes,
     num_hops: int,
@@ -103,8 +85,6 @@ def _draw_rows(
     ids: _Longs,
     mask: npt.NDArray[np.bool_],
     hop: npt.NDArray[np.int8],
-    first: int,
-    step: int,
 ) -> None:
     """Draws for every ``step``-th seed, with scratch of its own."""
     places = (rowptr.size - 1) * (3 if may_reject else num_hops)

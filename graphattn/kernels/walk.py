@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, njit, prange
 
-from graphattn.kernels.launch import LAUNCH, read_only
+from graphattn.kernels.launch import read_only, run_chunks
 from graphattn.kernels.random_words import below, key_words, mix, stream
 
 _BLOCK = 64  # walks that take a step together, so that what they wait for comes together
-_TRIALS = 32  # refused proposals after which all neighbours are weighed
+_TRIALS = 32  # refused proposals, at least, after which all neighbours are weighed
+_WEIGHED = 4  # neighbours that are weighed in the time of a proposal, at most
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 by the golden ratio
 _RESTART, _STAY = -1, -2  # instead of an edge
 
@@ -73,12 +74,8 @@ def walk(
         key_words(*key),
         walks,
     )
-    num_chunks = min(get_num_threads(), starts.size // _BLOCK)
-    if num_chunks < 2:  # waking threads would cost more than it saves
-        _walk_some(*arrays, 0, starts.size)
-    else:
-        with LAUNCH:
-            _walk_all(*arrays, num_chunks)
+    num_chunks = min(get_num_threads(), starts.size // _BLOCK)  # waking threads has its cost
+    run_chunks(_walk_some, _walk_all, num_chunks, *arrays)
     return walks
 
 
@@ -93,25 +90,16 @@ def _turns(starts: _Longs) -> _Longs:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _walk_all(
-    rowptr: _Longs,
-    col: _Nodes,
-    turns: _Longs,
-    weights: npt.NDArray[np.float64],
-    restart: float,
-    key: _Words,
-    walks: _Longs,
-    num_chunks: int,
-) -> None:
+def _walk_all(num_chunks: int, *arrays: Any) -> None:
     """Gives each thread an equal part of the walks."""
     for chunk in prange(num_chunks):
-        first = chunk * turns.size // num_chunks
-        last = (chunk + 1) * turns.size // num_chunks
-        _walk_some(rowptr, col, turns, weights, restart, key, walks, first, last)
+        _walk_some(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)
 def _walk_some(
+    chunk: int,
+    num_chunks: int,
     rowptr: _Longs,
     col: _Nodes,
     turns: _Longs,
@@ -119,10 +107,10 @@ def _walk_some(
     restart: float,
     key: _Words,
     walks: _Longs,
-    first: int,
-    last: int,
 ) -> None:
-    """Walks ``walks[first:last]``, block by block, each block step by step."""
+    """Walks one of ``num_chunks`` equal parts, block by block, each block step by step."""
+    first = chunk * turns.size // num_chunks
+    last = (chunk + 1) * turns.size // num_chunks
     names = np.empty(_BLOCK, np.uint64)
     before = np.empty(_BLOCK, np.int64)  # where a walk came from, -1 at its start
     rows, sizes = np.empty(_BLOCK, np.int64), np.empty(_BLOCK, np.int64)
@@ -189,7 +177,7 @@ def _turn(
     """
     largest = weights.max()
     counter = np.uint64(1)
-    for _ in range(_TRIALS):
+    for _ in range(max(_TRIALS, row.size // _WEIGHED)):
         drawn, counter = below(name, counter, np.uint64(row.size))
         counter += np.uint64(1)
         threshold = _unit(name, counter) * largest

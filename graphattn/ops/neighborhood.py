@@ -1,28 +1,19 @@
 """Tokens drawn from the few-hop neighbourhood of each seed, as the paper draws them."""
 
 from collections.abc import Callable
-from functools import partial
-from threading import Lock
 from typing import Literal, NamedTuple
-from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int64
-from numpy.typing import NDArray
 from torch import Tensor
 
 from graphattn.graph import CSRGraph
-from graphattn.kernels.csr import is_symmetric
 from graphattn.kernels.sample import draw_neighborhood
 from graphattn.kernels.token_table import Table
 from graphattn.ops.threads import as_many_threads_as_torch
 
 Pool = Literal["list", "set"]
 Direction = Literal["in", "out", "both"]
-
-_UNDIRECTED: WeakKeyDictionary[CSRGraph, bool] = WeakKeyDictionary()
-_LOCK = Lock()
 
 
 class Neighborhood(NamedTuple):
@@ -89,33 +80,41 @@ def sample_neighborhood(
         >>> tokens.ids.tolist(), tokens.hop.tolist(), tokens.mask.tolist()
         ([[0, 1, 2, 0]], [[0, 1, 2, 0]], [[True, True, True, False]])
     """
-    if pool not in ("list", "set"):
-        raise ValueError(f"pool must be 'list' or 'set': got {pool!r}.")
+    check_pool(pool)
     if not 1 <= num_hops <= 63:
         raise ValueError(f"num_hops must be from 1 to 63: got num_hops={num_hops}.")
+    nodes, is_list = seeds.cpu().numpy(), pool == "list"
 
-    options = (num_hops, pool == "list", epoch)
-    draw = partial(_draw, seeds=seeds.cpu().numpy(), options=options)
+    def draw(rows: CSRGraph, columns: int, stream: int) -> Neighborhood:
+        arrays = (rows.rowptr, rows.col, nodes)
+        undirected = num_hops == 2 and rows.is_undirected
+        return to_neighborhood(
+            draw_neighborhood(*arrays, columns, num_hops, is_list, stream, epoch, undirected)
+        )
+
     return along(draw, graph, num_samples, num_hops=num_hops, direction=direction, seed=seed)
 
 
-def _draw(
-    graph: CSRGraph,
-    num_samples: int,
-    seed: int,
-    *,
-    seeds: NDArray[np.int64],
-    options: tuple[int, bool, int],
-) -> Neighborhood:
-    num_hops, is_list, epoch = options
-    undirected = num_hops == 2 and _is_undirected(graph)
-    arrays = (graph.rowptr, graph.col, seeds)
-    with as_many_threads_as_torch():
-        return to_neighborhood(
-            draw_neighborhood(*arrays, num_samples, num_hops, is_list, seed, epoch, undirected)
-        )
+def check_pool(pool: str) -> None:
+    """Refuses a pool that is neither a list nor a set.
+
+    Args:
+        pool: As for :func:`sample_neighborhood`.
+
+    Raises:
+        ValueError: It is unknown.
+
+    Example:
+        >>> check_pool("bag")
+        Traceback (most recent call last):
+        ...
+        ValueError: pool must be 'list' or 'set': got 'bag'.
+    """
+    if pool not in ("list", "set"):
+        raise ValueError(f"pool must be 'list' or 'set': got {pool!r}.")
 
 
+@as_many_threads_as_torch()
 def along(
     draw: Callable[[CSRGraph, int, int], Neighborhood],
     graph: CSRGraph,
@@ -128,7 +127,8 @@ def along(
     """Draws along or against the edges, or half of the columns each, as samplers are asked to.
 
     Args:
-        draw: Takes a graph, the number of columns, and a seed; draws from its rows.
+        draw: Takes a graph, the number of columns, and a seed; draws from its rows, on as many
+            threads as torch is set to.
         graph: The graph.
         num_samples: Columns of the result, the seed included.
         num_hops: Steps that ``draw`` takes.
@@ -171,17 +171,10 @@ def to_neighborhood(table: Table) -> Neighborhood:
     """Turns a kernel's table into tensors.
 
     Example:
+        >>> import numpy as np
         >>> one = np.zeros((1, 1), np.int64)
         >>> to_neighborhood((one, one == 0, one.astype(np.int8))).hop
         tensor([[0]])
     """
     ids, mask, hop = table
     return Neighborhood(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(hop).long())
-
-
-def _is_undirected(graph: CSRGraph) -> bool:
-    """Tells whether each edge has its reverse, once a graph, without making the reversed graph."""
-    with _LOCK:
-        if graph not in _UNDIRECTED:
-            _UNDIRECTED[graph] = bool(is_symmetric(graph.rowptr, graph.col))
-        return _UNDIRECTED[graph]

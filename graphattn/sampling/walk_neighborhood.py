@@ -1,16 +1,18 @@
 """Tokens from ends of short walks, as random-walk samplers draw them: cheap, and not uniform."""
 
-from functools import partial
-
-import numpy as np
 from jaxtyping import Int64
-from numpy.typing import NDArray
 from torch import Tensor
 
 from graphattn.graph import CSRGraph
 from graphattn.kernels.path_walk import draw_walks
-from graphattn.ops.neighborhood import Direction, Neighborhood, Pool, along, to_neighborhood
-from graphattn.ops.threads import as_many_threads_as_torch
+from graphattn.ops.neighborhood import (
+    Direction,
+    Neighborhood,
+    Pool,
+    along,
+    check_pool,
+    to_neighborhood,
+)
 
 
 def walk_neighborhood(
@@ -55,24 +57,13 @@ def walk_neighborhood(
         >>> walk_neighborhood(pair, torch.tensor([0]), 3, pool="set").ids
         tensor([[0, 1, 0]])
     """
-    if pool not in ("list", "set"):
-        raise ValueError(f"pool must be 'list' or 'set': got {pool!r}.")
+    check_pool(pool)
     if num_hops not in (1, 2):
         raise ValueError(f"num_hops must be 1 or 2 for walk_neighborhood: got num_hops={num_hops}.")
-    options = (num_hops, pool == "set", epoch)
-    draw = partial(_draw, seeds=seeds.cpu().numpy(), options=options)
+    nodes = seeds.cpu().numpy()
+
+    def draw(rows: CSRGraph, columns: int, stream: int) -> Neighborhood:
+        arrays = (rows.rowptr, rows.col, nodes)
+        return to_neighborhood(draw_walks(*arrays, columns, num_hops, pool == "set", stream, epoch))
+
     return along(draw, graph, num_samples, num_hops=num_hops, direction=direction, seed=seed)
-
-
-def _draw(
-    graph: CSRGraph,
-    num_samples: int,
-    seed: int,
-    *,
-    seeds: NDArray[np.int64],
-    options: tuple[int, bool, int],
-) -> Neighborhood:
-    num_hops, distinct, epoch = options
-    arrays = (graph.rowptr, graph.col, seeds)
-    with as_many_threads_as_torch():
-        return to_neighborhood(draw_walks(*arrays, num_samples, num_hops, distinct, seed, epoch))
