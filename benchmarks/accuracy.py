@@ -55,7 +55,8 @@ def train(arguments: str, out: Path) -> None:
 def command(dataset: str, row: dict[str, Any], plan: dict[str, Any], choice: int | None) -> str:
     """What stands after `graphattn train`, with one of the row's choices."""
     picked = choices(row, plan)[choice] if choice is not None else ""
-    parts = (f"--data.name {dataset}", plan["common"].get(row.get("common", ""), ""))
+    data = plan["datasets"][dataset].get("data", dataset)
+    parts = (f"--data.name {data}", plan["common"].get(row.get("common", ""), ""))
     return " ".join(part for part in (*parts, row.get("command", ""), picked) if part)
 
 
@@ -67,7 +68,9 @@ def choices(row: dict[str, Any], plan: dict[str, Any]) -> list[str]:
 
 def folder(dataset: str, row: dict[str, Any], runs: Path, choice: int | None = None) -> Path:
     """The run folder of a row or of one of its choices."""
-    return runs / (f"{dataset}-{row['id']}" + ("" if choice is None else f"-choice{choice}"))
+    return runs / (
+        f"{dataset.partition(',')[0]}-{row['id']}" + ("" if choice is None else f"-choice{choice}")
+    )
 
 
 def chosen(dataset: str, row: dict[str, Any], plan: dict[str, Any], runs: Path) -> int | None:
@@ -106,7 +109,9 @@ def page(plan: dict[str, Any], runs: Path) -> str:
             tried = len(choices(row, plan))
             note = f" (the best of {tried} on the validation nodes of split 0)" if tried else ""
             commands.append(f"- {row['name']}{note}: `graphattn train {full}`")
-        lines += ["", "Published: " + dataset["published"].strip(), "", *commands, ""]
+        if "published" in dataset:
+            lines += ["", "Published: " + dataset["published"].strip()]
+        lines += ["", *commands, ""]
     return "\n".join(lines)
 
 

@@ -133,7 +133,6 @@ def hiding(graph: Any) -> list[Row]:
         )
 
     rows: list[Row] = []
-    about = {}
     for name, sampler in (("one offset", BottomKSampler()), ("exact", sample_neighborhood)):
         made = list(loader(sampler, 0))
         ways = {

@@ -5,23 +5,30 @@ token-by-token matrix, and lets autograd keep all of it. Both sides compute the 
 """
 
 import math
-import resource
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 
 import torch
-from measure import compare, show
-from tokens import power_law_graph
+from graphs import community_graph
+from measure import Row, compare, show
+from tokens import PRODUCTS, peak
 from torch import Tensor
 from torch.nn import functional as F
 
 from graphattn.models.largegt import LargeGT
-from graphattn.sampling.loader import TokenLoader
+from graphattn.ops.neighborhood import sample_neighborhood
+from graphattn.sampling.bottom_k import BottomKSampler
+from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.store import TokenStore
 
-NODES = {"small": 2_000, "moderate": 20_000, "products": 200_000}
+STEP = {"small": (2_000, 20_000), "moderate": (100_000, 2_500_000), "products": PRODUCTS}
+INFERENCE = {
+    "small": (2_000, 20_000),
+    "moderate": (20_000, 500_000),
+    "products": (200_000, 5_000_000),
+}
 SAMPLES, BATCH, HIDDEN, CHANNELS, CLASSES = 50, 256, 128, 100, 47
+SIZE = {"num_samples": SAMPLES, "batch_size": BATCH}
+PAPERS = "the paper's modules, eager"
 
 
 def papers_logits(model: LargeGT, rows: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
@@ -47,34 +54,40 @@ def papers_logits(model: LargeGT, rows: Tensor, ids: Tensor, mask: Tensor) -> Te
     return logits
 
 
-def peak_memory(run: Callable[[], object]) -> float:
-    """Megabytes that a call adds to what the process holds, at its highest."""
-    run()
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
-    run()
-    return (_resident("VmHWM") - before) / 1e3
-
-
-def _resident(line: str) -> int:
-    for text in Path("/proc/self/status").read_text().splitlines():
-        if text.startswith(line):
-            return int(text.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def main(size: str) -> None:
     """Runs both sides on one thread."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    graph = power_law_graph(NODES[size])
-    x = torch.randn(graph.num_nodes, CHANNELS)
-    store = TokenStore.in_memory(graph, x)
-    seeds = torch.randperm(graph.num_nodes)[:BATCH]
-    batch = next(iter(TokenLoader(store, seeds, num_samples=SAMPLES, batch_size=BATCH)))
+    step_rows, about = compare_steps(make_store(*STEP[size]))
+    store = make_store(*INFERENCE[size])
+    rows = step_rows + compare_inference(store)
+    name = "training_step" if size != "products" else "training_step-products"
+    show(name, rows, {**about, "nodes of inference": store.num_nodes, "threads": 1})
+
+
+def make_store(num_nodes: int, num_edges: int) -> TokenStore:
+    """Random features on a graph with communities."""
+    graph = community_graph(num_nodes, num_edges)
+    return TokenStore.in_memory(graph, torch.randn(num_nodes, CHANNELS))
+
+
+def make_models() -> tuple[LargeGT, LargeGT]:
+    """The paper's local module, and the one with a token a node."""
+    return tuple(
+        LargeGT(CHANNELS, HIDDEN, CLASSES, scope="local", hops=hops)
+        for hops in ("tokens", "channels")
+    )
+
+
+def compare_steps(store: TokenStore) -> tuple[list[Row], dict[str, object]]:
+    """Forward and backward of one random batch, tokens drawn exactly and at once."""
+    seeds = torch.randperm(store.num_nodes)[:BATCH]
+    batch, shared = (
+        next(iter(TokenLoader(store, seeds, sampler=sampler, **SIZE)))
+        for sampler in (sample_neighborhood, BottomKSampler())
+    )
     y = torch.randint(CLASSES, (BATCH,))
-    model = LargeGT(CHANNELS, HIDDEN, CLASSES, scope="local")
-    narrow = LargeGT(CHANNELS, HIDDEN, CLASSES, scope="local", hops="channels")
+    model, narrow = make_models()
 
     def train(forward: Callable[[], Tensor]) -> Callable[[], None]:
         def step() -> None:
@@ -84,62 +97,57 @@ def main(size: str) -> None:
 
         return step
 
+    def ours(of: LargeGT, tokens: TokenBatch) -> Callable[[], None]:
+        return train(lambda: of(tokens.rows, tokens.ids, mask=tokens.mask))
+
     model.eval()
     with torch.no_grad():
-        ours = model(batch.rows, batch.ids, mask=batch.mask)
-        torch.testing.assert_close(ours, papers_logits(model, batch.rows, batch.ids, batch.mask))
+        logits = model(batch.rows, batch.ids, mask=batch.mask)
+        torch.testing.assert_close(logits, papers_logits(model, batch.rows, batch.ids, batch.mask))
     model.train()
     ways = {
-        "graphattn": train(lambda: model(batch.rows, batch.ids, mask=batch.mask)),
-        'graphattn, hops="channels"': train(lambda: narrow(batch.rows, batch.ids, mask=batch.mask)),
-        "the paper's modules, eager": train(
-            lambda: papers_logits(model, batch.rows, batch.ids, batch.mask)
-        ),
+        "graphattn": ours(model, batch),
+        'graphattn, hops="channels"': ours(narrow, batch),
+        "graphattn, one offset": ours(model, shared),
+        'graphattn, "channels", one offset': ours(narrow, shared),
+        PAPERS: train(lambda: papers_logits(model, batch.rows, batch.ids, batch.mask)),
     }
-    job = f"training step, K={SAMPLES}, hidden {HIDDEN}, {BATCH} seeds"
-    rows = compare(job, ways)
-    memory = {way: round(peak_memory(run), 1) for way, run in ways.items()}
-    rows += compare_inference(store, model.eval(), narrow.eval())
-    show(
-        "training_step",
-        rows,
-        {
-            "nodes": graph.num_nodes,
-            "edges": graph.num_edges,
-            "distinct rows": batch.rows.size(0),
-            "threads": 1,
-            "peak MB": memory,
-        },
-    )
+    rows = compare(f"training step, K={SAMPLES}, hidden {HIDDEN}, {BATCH} seeds", ways)
+    return rows, {
+        "nodes": store.num_nodes,
+        "edges": store.graph.num_edges,
+        "distinct rows": batch.rows.size(0),
+        "distinct rows, one offset": shared.rows.size(0),
+        "peak MB": {way: round(peak(run), 1) for way, run in ways.items()},
+    }
 
 
-def compare_inference(store: TokenStore, model: LargeGT, narrow: LargeGT) -> list:
+def compare_inference(store: TokenStore) -> list[Row]:
     """Logits of all nodes; the paper's side is timed on some batches and scaled up."""
+    model, narrow = (of.eval() for of in make_models())
     parts = 8
-    loader = TokenLoader(
-        store,
-        torch.randperm(store.num_nodes)[: parts * BATCH],
-        num_samples=SAMPLES,
-        batch_size=BATCH,
-    )
-    share = parts * BATCH / store.num_nodes
+    some = torch.randperm(store.num_nodes)[: parts * BATCH]
+    loader = TokenLoader(store, some, sampler=sample_neighborhood, **SIZE)
 
     @torch.no_grad()
     def papers() -> None:
         for batch in loader:
             papers_logits(model, batch.rows, batch.ids, batch.mask)
 
+    share = parts * BATCH / store.num_nodes
+    peer = compare("", {PAPERS: papers}, repeats=3)[0].seconds / share
     job = f"inference on all {store.num_nodes:,} nodes"
     rows = compare(
         job,
         {
-            "graphattn": lambda: model.inference(store, num_samples=SAMPLES, batch_size=BATCH),
-            'graphattn, hops="channels"': lambda: narrow.inference(
-                store, num_samples=SAMPLES, batch_size=BATCH
-            ),
+            "graphattn": lambda: model.inference(store, **SIZE),
+            'graphattn, hops="channels"': lambda: narrow.inference(store, **SIZE),
         },
         repeats=1,
     )
-    peer = compare(job, {f"the paper's modules, eager ({parts} batches, scaled)": papers})[0]
-    seconds = peer.seconds / share
-    return [*rows, replace(peer, seconds=seconds, ratio=seconds / rows[0].seconds)]
+    scaled = f"{PAPERS} ({parts} batches, scaled)"
+    return [*rows, Row(job, scaled, peer, peer / rows[0].seconds)]
+
+
+if __name__ == "__main__":
+    main("moderate")

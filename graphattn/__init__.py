@@ -1,7 +1,8 @@
 """Node-level learning with attention on large graphs, and honest measurement of how far it sees."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from graphattn.lazy import lazy
 
 if TYPE_CHECKING:
     from graphattn.config import RunConfig
@@ -63,14 +64,4 @@ _HOMES = {
     "sample_neighborhood": "ops.neighborhood",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a name from its home."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'graphattn' has no attribute {name!r}")
-    return getattr(import_module(f"graphattn.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the names that can be asked for."""
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy("graphattn", _HOMES)

@@ -15,6 +15,7 @@ from graphattn.files import digest_arrays, read_array
 from graphattn.keys import check_keys
 from graphattn.names import find, foreign
 from graphattn.ops.positions import positions
+from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.manifest import differences
 from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
@@ -156,7 +157,7 @@ def check_run(config: RunConfig, task: Task) -> None:
         ...
         ValueError: device must be one that this machine has: got 'abacus'.
     """
-    find(config.store.sampler, SAMPLERS, "tokens.sampler")
+    build_sampler(config)
     metric_by_name(task.metric)
     pe_channels = 0 if config.store.pe == "none" else config.store.pe_channels
     model = build_model(config, task, seed=0, pe_channels=pe_channels)
@@ -239,7 +240,6 @@ def build_feed(
     device = device_of(config)
     if device.type == "cuda" and store.num_bytes < torch.cuda.mem_get_info(device)[0] // 2:
         store = store.to(device)  # batches are gathered where they are used
-    sampler: Callable[..., Any] = find(config.store.sampler, SAMPLERS, "tokens.sampler")[0]
     return TokenFeed(
         store,
         task.y,
@@ -247,8 +247,23 @@ def build_feed(
         options=config.tokens,
         seed=seed,
         out_channels=task.num_classes,
-        sampler=sampler,
+        sampler=build_sampler(config),
     )
+
+
+def build_sampler(config: RunConfig) -> Callable[..., Any]:
+    """Find who draws the tokens of a run.
+
+    Raises:
+        ValueError: `tokens.sampler` is neither a short name nor an import path.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> build_sampler(RunConfig(DataOptions("karate")))
+        BottomKSampler(share=None, permute_every=10)
+    """
+    sampler: Callable[..., Any] = find(config.store.sampler, SAMPLERS, "tokens.sampler")[0]
+    return BottomKSampler(share=config.store.share) if sampler is BottomKSampler else sampler
 
 
 def positions_file(config: RunConfig) -> Path | None:

@@ -23,7 +23,11 @@ MODELS = {
     "sgformer": Named("graphattn.models.sgformer.SGFormer"),
     "polynormer": Named("graphattn.models.polynormer.Polynormer"),
 }
-SAMPLERS = {"neighborhood": Named("graphattn.ops.neighborhood.sample_neighborhood")}
+SAMPLERS = {
+    "bottom_k": Named("graphattn.sampling.bottom_k.BottomKSampler"),
+    "neighborhood": Named("graphattn.ops.neighborhood.sample_neighborhood"),
+    "walk": Named("graphattn.sampling.walk_neighborhood.walk_neighborhood"),
+}
 DATASETS = {
     "digits": Named("graphattn.datasets.bundled.digits"),
     "karate": Named("graphattn.datasets.bundled.karate"),
@@ -93,10 +97,13 @@ class StoreOptions:
             `.npy` of shape `[nodes, channels]`.
         pe_channels: Channels of computed positions.
         store: Folder of the store, built if need be; by default it is held in memory.
-        sampler: A built-in name, or the import path of a function of `sample_neighborhood`'s form.
+        sampler: "bottom_k" (fastest), "neighborhood" (the paper's exact draw), "walk" (biased), or
+            the import path of a function of `sample_neighborhood`'s form.
+        share: For bottom_k: seeds of a training batch that are drawn for at once, so that they
+            share many tokens; 1 draws for each alone, null for the whole batch at once.
 
     Raises:
-        ValueError: The positions have none of these names.
+        ValueError: The positions have none of these names, or another sampler cannot share.
 
     Example:
         >>> StoreOptions(num_own_hops=16).norm
@@ -110,7 +117,8 @@ class StoreOptions:
     pe: str = "none"
     pe_channels: int = 16
     store: str | None = None
-    sampler: str = "neighborhood"
+    sampler: str = "bottom_k"
+    share: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse positions that nobody computes."""
@@ -121,6 +129,11 @@ class StoreOptions:
             )
         if self.pe_channels < 1:
             raise ValueError(f"tokens.pe_channels must be at least 1: got {self.pe_channels}.")
+        if self.share is not None and (self.share < 1 or self.sampler != "bottom_k"):
+            raise ValueError(
+                "tokens.share must be at least 1, with tokens.sampler bottom_k: "
+                f"got {self.share} with {self.sampler}."
+            )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ _KINDS = {
     "<class 'bool'>": "true or false",
     "<class 'str'>": "text",
     "<class 'dict'>": "keys and values",
+    "<class 'NoneType'>": "null",
 }
 _OWN_KEYS = ("config", "print_config", "help")
 
@@ -179,12 +180,22 @@ def _told(message: str) -> str:
     if not match:
         return sentence(text)
     expected = re.match(r"Expected an? (.+?)\. Got value: (.*)", match[2])
-    if not expected:
+    union = re.search(r"Subtypes: \[(.+?)\] Errors:.* Given value: (.*)", match[2])
+    if expected:
+        kind, value = _kind(expected[1]), expected[2]
+    elif union:
+        subtypes = re.findall(r"typing\.Literal\[.*?\]|<class '\w+'>", union[1])
+        kind, value = " or ".join(_kind(subtype) for subtype in subtypes), union[2]
+    else:
         return f"{match[1]} cannot be read: {match[2]}"
-    kind = _KINDS.get(expected[1], expected[1])
-    if choices := re.search(r"Literal\[(.*)\]", expected[1]):
-        kind = f"one of {choices[1]}".replace("'", "")
-    return f"{match[1]} must be {kind}: got {expected[2]!r}."
+    return f"{match[1]} must be {kind}: got {value!r}."
+
+
+def _kind(expected: str) -> str:
+    """Return a type, as the parser names it, in our words."""
+    if choices := re.search(r"Literal\[(.*)\]", expected):
+        return f"one of {choices[1]}".replace("'", "")
+    return _KINDS.get(expected, expected)
 
 
 def without_sections(argv: Sequence[str], kept: Sequence[str]) -> list[str]:

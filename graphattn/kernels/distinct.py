@@ -56,7 +56,7 @@ def distinct(ids: _Longs, num_nodes: int) -> tuple[_Longs, _Longs]:
 
 
 @njit(cache=True, nogil=True)
-def _count_bits(word: Any) -> np.int64:
+def _count_bits(word: Any) -> Any:
     """Counts the bits set in a word; LLVM makes one instruction of it."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
@@ -66,7 +66,7 @@ def _count_bits(word: Any) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def _mark(ids: _Longs, bits: _Words, before: npt.NDArray[np.int32]) -> int:
+def _mark(ids: _Longs, bits: _Words, before: npt.NDArray[np.int32]) -> Any:
     """Sets the bit of each id; counts, for each word, the bits in those before it."""
     for i in range(ids.size):
         set_bit(bits, ids[i])

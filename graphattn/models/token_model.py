@@ -95,23 +95,25 @@ class TokenModel(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         *,
         pe: Float[Tensor, "nodes pe_channels"] | None = None,
+        sampler: Callable[..., Neighborhood] = sample_neighborhood,
         num_samples: int = 20,
-        pool: Literal["list", "set"] = "list",
+        pool: Literal["list", "set"] | None = None,
         norm: Literal["sym", "row"] = "sym",
         seed: int = 0,
         batch_size: int = 1024,
     ) -> Float[Tensor, "nodes classes"]:
         """Classifies every node of a graph, differentiably in ``x``; for influence, small graphs.
 
-        Propagation runs inside; the tokens are fixed by ``seed``, as a loader of the same seed
-        draws them in evaluation. Call it in evaluation mode to measure a trained model.
+        Propagation runs inside; the tokens are fixed by ``seed``, as a loader of the same seed and
+        sampler draws them in evaluation. Call it in evaluation mode to measure a trained model.
 
         Args:
             x: Node features.
             edge_index: Edges, sources then targets.
             pe: Positions; needed iff ``pe_channels > 0``.
+            sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`.
             num_samples: Tokens a node, itself included.
-            pool: See :func:`~graphattn.sample_neighborhood`.
+            pool: See :func:`~graphattn.sample_neighborhood`; None: the sampler's own.
             norm: Propagation, as of the store the model was trained on.
             seed: Fixes the tokens.
             batch_size: How many nodes are attended to at once; bounds memory without gradients.
@@ -129,14 +131,14 @@ class TokenModel(nn.Module):
             rows = torch.cat([rows, received[:, 1:]], dim=1)
         own = propagate(graph, x, self.num_own_hops, norm=norm) if self.num_own_hops else None
         nodes = torch.arange(graph.num_nodes)
-        tokens = sample_neighborhood(
+        tokens = sampler(
             graph,
             nodes,
             num_samples,
             num_hops=self.num_hops,
-            pool=pool,
             direction=self.direction,
             seed=seed,
+            **({} if pool is None else {"pool": pool}),
         )
         projected = self.project(rows)
         logits = []
@@ -158,13 +160,13 @@ class TokenModel(nn.Module):
         sampler: Callable[..., Neighborhood] = sample_neighborhood,
         *,
         num_samples: int = 20,
-        pool: Literal["list", "set"] = "list",
+        pool: Literal["list", "set"] | None = None,
         seed: int = 0,
         batch_size: int = 1024,
     ) -> Float[Tensor, "seeds classes"]:
         """Classifies many seeds: what depends on a node alone is computed once for the whole graph.
 
-        The same logits as batch by batch, in evaluation mode. Needs memory for
+        The same logits as batch by batch, in evaluation mode, of the same tokens. Needs memory for
         ``4 * heads * hidden_channels`` numbers for each row of the store.
 
         Args:
@@ -172,7 +174,7 @@ class TokenModel(nn.Module):
             seeds: Ids of nodes; by default all.
             sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`.
             num_samples: Tokens a seed, itself included.
-            pool: See :func:`~graphattn.sample_neighborhood`.
+            pool: See :func:`~graphattn.sample_neighborhood`; None: the sampler's own.
             seed: Fixes the tokens.
             batch_size: Seeds attended to at once.
 
@@ -192,10 +194,10 @@ class TokenModel(nn.Module):
                     part,
                     num_samples,
                     num_hops=self.num_hops,
-                    pool=pool,
                     direction=store.direction,
                     seed=seed,
                     epoch=0,
+                    **({} if pool is None else {"pool": pool}),
                 )
                 drawn = Neighborhood(*(table.to(device) for table in drawn))
                 own, pe = (

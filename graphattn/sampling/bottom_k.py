@@ -1,7 +1,6 @@
 """The fastest sampler of tokens: the lowest of random ranks, redrawn every few epochs."""
 
-from dataclasses import KW_ONLY, dataclass
-from functools import partial
+from dataclasses import KW_ONLY, dataclass, replace
 from threading import Lock
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -11,12 +10,12 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from graphattn.checks import check_least
 from graphattn.graph import CSRGraph
 from graphattn.kernels.bottom_k import draw_bottom_k
 from graphattn.kernels.csr import renumber_nodes
 from graphattn.kernels.random_words import key_words
 from graphattn.ops.neighborhood import Direction, Neighborhood, Pool, along, to_neighborhood
-from graphattn.ops.threads import as_many_threads_as_torch
 
 _RANKS = 0x72616E6B  # sets these permutations apart from others with the same seed
 
@@ -31,7 +30,8 @@ class _Ranked(NamedTuple):
     node_of: NDArray[Any]
 
 
-_RANKED: WeakKeyDictionary[CSRGraph, _Ranked] = WeakKeyDictionary()
+_KEPT = 2  # ranks for which a renumbered graph is kept
+_RANKED: WeakKeyDictionary[CSRGraph, list[_Ranked]] = WeakKeyDictionary()
 _LOCK = Lock()
 
 
@@ -47,8 +47,9 @@ class BottomKSampler:
     scatter around their mean by about one part in the square root of ``num_samples``.
 
     The time of a seed does not grow with its pool, only with the number of its neighbours. The
-    renumbered graph, as large as the graph itself, is kept beside it, once, until the ranks change
-    or the graph is dropped; so calls that take turns between epochs of different ranks are slow.
+    graph renumbered by the ranks, as large as the graph itself, is kept beside it until the graph
+    is dropped: for the last two ranks that were asked for, such as those of the present epoch and
+    those of epoch 0, which evaluation asks for.
 
     Source: bottom-k sketches, Cohen and Kaplan 2007, https://doi.org/10.1145/1281100.1281133; one
     draw for many seeds, as in layer-neighbor sampling, https://arxiv.org/abs/2210.13339.
@@ -77,10 +78,18 @@ class BottomKSampler:
 
     def __post_init__(self) -> None:
         """Refuses numbers below 1."""
-        for name in ("share", "permute_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1: got {name}={value}.")
+        if self.share is not None:
+            check_least(1, share=self.share)
+        check_least(1, permute_every=self.permute_every)
+
+    @property
+    def independent(self) -> "BottomKSampler":
+        """This sampler with an offset for each seed: a node's tokens depend on nothing else.
+
+        So tokens that are to be the same in whatever batch a node comes are drawn, such as those
+        of evaluation.
+        """
+        return replace(self, share=1)
 
     def __call__(
         self,
@@ -124,38 +133,28 @@ class BottomKSampler:
             )
         nodes = seeds.cpu().numpy()
         which = (int(key_words(seed)[0]), int(epoch) // self.permute_every)
-        options = (num_hops, self.share or max(nodes.size, 1), int(epoch))
-        draw = partial(_draw, nodes=nodes, which=which, options=options)
+        share = self.share or max(nodes.size, 1)
+
+        def draw(rows: CSRGraph, columns: int, stream: int) -> Neighborhood:
+            _, rowptr, col, rank, node_of = _with_ranks(rows, which)
+            arrays, key = (rowptr, col, rank, node_of, nodes), (stream, int(epoch))
+            return to_neighborhood(draw_bottom_k(*arrays, columns, num_hops, share, key))
+
         return along(draw, graph, num_samples, num_hops=num_hops, direction=direction, seed=seed)
 
 
-def _draw(
-    graph: CSRGraph,
-    num_samples: int,
-    seed: int,
-    *,
-    nodes: NDArray[np.int64],
-    which: tuple[int, int],
-    options: tuple[int, int, int],
-) -> Neighborhood:
-    num_hops, share, epoch = options
-    with as_many_threads_as_torch():
-        _, rowptr, col, rank, node_of = _with_ranks(graph, which)
-        arrays = (rowptr, col, rank, node_of, nodes)
-        return to_neighborhood(draw_bottom_k(*arrays, num_samples, num_hops, share, (seed, epoch)))
-
-
 def _with_ranks(graph: CSRGraph, which: tuple[int, int]) -> _Ranked:
-    """Finds the graph numbered by these ranks, or makes it in the place of the one before."""
+    """Finds the graph numbered by these ranks, or makes it and forgets the one asked for least."""
     with _LOCK:
-        ranked = _RANKED.get(graph)
-        if ranked is None or ranked.which != which:
-            ranked = None
-            _RANKED.pop(graph, None)  # not two at once
+        kept = _RANKED.setdefault(graph, [])
+        found = [ranked for ranked in kept if ranked.which == which]
+        if not found:
+            del kept[: len(kept) - _KEPT + 1]  # before the new one: no more at once than are kept
             generator = np.random.default_rng([int(word) for word in key_words(*which, _RANKS)])
             rank = generator.permutation(np.arange(graph.num_nodes, dtype=graph.col.dtype))
             node_of = np.empty_like(rank)
             node_of[rank] = np.arange(graph.num_nodes, dtype=rank.dtype)
             rows = renumber_nodes(graph.rowptr, graph.col, rank)
-            ranked = _RANKED[graph] = _Ranked(which, *rows, rank, node_of)
-        return ranked
+            found = [_Ranked(which, *rows, rank, node_of)]
+        kept[:] = [ranked for ranked in kept if ranked.which != which] + found
+        return found[0]

@@ -2,13 +2,14 @@
 
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_NUMPY = {torch.float32: np.dtype(np.float32), torch.float16: np.dtype(np.float16)}
+_NUMPY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float16: np.float16}
 _SPARE = 1.25  # how much longer than asked for: the next batch may have a few rows more
 
 
@@ -50,7 +51,7 @@ class Buffers:
         if self._pinned:
             return torch.empty(shape, dtype=dtype, pin_memory=True)
         kind = _NUMPY[dtype]
-        size = int(np.prod(shape)) * kind.itemsize
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize
         with self._lock:
             fits = [buffer for buffer in self._free if buffer.size >= size]
             buffer = min(fits, key=len) if fits else None

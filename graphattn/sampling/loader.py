@@ -12,8 +12,9 @@ from torch import Tensor
 
 from graphattn.checks import check_least
 from graphattn.kernels.distinct import distinct
-from graphattn.ops.neighborhood import Neighborhood, Pool, sample_neighborhood
+from graphattn.ops.neighborhood import Neighborhood, Pool
 from graphattn.sampling.ahead import in_order
+from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.buffers import Buffers
 from graphattn.sampling.store import TokenStore
 
@@ -66,6 +67,20 @@ class TokenBatch:
         return TokenBatch(**parts)
 
 
+def independent(sampler: Callable[..., Neighborhood]) -> Callable[..., Neighborhood]:
+    """Returns the sampler whose draw of a node depends on (seed, epoch, node) only, if it has one.
+
+    Args:
+        sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`;
+            ``independent`` of one that draws for many seeds at once draws for each alone.
+
+    Example:
+        >>> independent(BottomKSampler(share=64)).share, independent(len) is len
+        (1, True)
+    """
+    return getattr(sampler, "independent", sampler)
+
+
 @dataclass(eq=False)
 class TokenLoader:
     """Iterates over batches of seeds; each pass draws what its epoch and seed say, nothing else.
@@ -77,11 +92,13 @@ class TokenLoader:
         batch_size: Seeds a batch; the last may have fewer.
         y: Labels of all nodes of the graph, or none.
         num_hops: Hops within which tokens are drawn.
-        pool: As for :func:`sample_neighborhood`.
-        resample: Draw anew each epoch; otherwise every epoch has the draw of epoch 0.
+        pool: ``"list"`` or ``"set"``, as for :func:`~graphattn.sample_neighborhood`; None: the
+            sampler's own.
+        resample: Draw anew each epoch; otherwise every epoch has the draw of epoch 0, by the
+            sampler's ``independent`` where it has one, as :class:`BottomKSampler` does.
         shuffle: Go through the seeds in an order that depends on (seed, epoch).
-        sampler: Any function with the signature of :func:`sample_neighborhood`; it is told the
-            store's direction.
+        sampler: Any function with the signature of :func:`~graphattn.sample_neighborhood`, which
+            draws exactly as the paper does; it is told the store's direction.
         num_workers: Threads that prepare batches ahead; changes no bit of any batch.
         pin_memory: Gather rows into pinned memory, which a GPU reads while it computes.
         seed: Any integer.
@@ -105,10 +122,10 @@ class TokenLoader:
     batch_size: int
     y: Shaped[Tensor, "nodes ..."] | None = None
     num_hops: int = 2
-    pool: Pool = "list"
+    pool: Pool | None = None
     resample: bool = True
     shuffle: bool = False
-    sampler: Callable[..., Neighborhood] = sample_neighborhood
+    sampler: Callable[..., Neighborhood] = BottomKSampler()  # noqa: RUF009 - frozen
     num_workers: int = 0
     pin_memory: bool = False
     seed: int = 0
@@ -131,6 +148,7 @@ class TokenLoader:
                 f"y must have one row for each of the {num_nodes} nodes: got {self.y.shape[0]}."
             )
         self._epoch = 0
+        self._draw = self.sampler if self.resample else independent(self.sampler)
         self._buffers = Buffers(most=2 * self.num_workers + 2, pinned=self.pin_memory)
 
     def set_epoch(self, epoch: int) -> None:
@@ -156,15 +174,16 @@ class TokenLoader:
         yield from in_order(lambda part: self._prepare(part, epoch), parts, self.num_workers)
 
     def _prepare(self, seeds: Tensor, epoch: int) -> TokenBatch:
-        tokens = self.sampler(
+        options = {} if self.pool is None else {"pool": self.pool}
+        tokens = self._draw(
             self.store.graph,
             seeds,
             self.num_samples,
             num_hops=self.num_hops,
-            pool=self.pool,
             direction=self.store.direction,
             seed=self.seed,
             epoch=epoch if self.resample else 0,
+            **options,
         )
         nodes, ids = distinct(tokens.ids.numpy(), self.store.num_nodes)
         return TokenBatch(

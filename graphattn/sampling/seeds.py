@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 
 def seeds_of(input_nodes: Any, num_nodes: int) -> tuple[Tensor, Tensor | None]:
@@ -53,12 +52,12 @@ def seeds_of(input_nodes: Any, num_nodes: int) -> tuple[Tensor, Tensor | None]:
 
 
 def times_of(
-    data: Data, name: str | None, input_time: Tensor | None, seeds: Tensor, sources: Any
+    data: Any, name: str | None, input_time: Tensor | None, seeds: Tensor, sources: Any
 ) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
     """Reads the times of edges and seeds out of an attribute of nodes or edges.
 
     Args:
-        data: Has the attribute.
+        data: A PyG ``Data`` that has the attribute.
         name: Its name, or none.
         input_time: The last moment of each seed; by default its own time, if nodes have times.
         seeds: The seeds.
@@ -72,6 +71,7 @@ def times_of(
         TypeError: Times are no numbers, or of two kinds.
 
     Example:
+        >>> from torch_geometric.data import Data
         >>> time, edge_index = torch.tensor([3, 4, 5]), torch.tensor([[0, 2], [1, 1]])
         >>> data = Data(edge_index=edge_index, time=time, num_nodes=3)
         >>> times_of(data, "time", None, torch.tensor([1]), np.array([0, 2]))

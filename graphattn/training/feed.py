@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphattn.names import foreign, import_path
 from graphattn.ops.neighborhood import Neighborhood, sample_neighborhood
+from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.training.options import FitOptions
 
 logger = logging.getLogger(__name__)
@@ -241,7 +242,7 @@ def checked_sampler(sampler: Callable[..., Any]) -> Callable[..., Neighborhood]:
     """Return a sampler that checks what it drew, so that a wrong draw is told as what it is.
 
     Args:
-        sampler: Any function of `sample_neighborhood`'s form; that one itself is returned as it is.
+        sampler: Any function of `sample_neighborhood`'s form; our own are returned as they are.
 
     Raises:
         TypeError: When it is called: what it drew is no `Neighborhood` of tensors.
@@ -251,8 +252,8 @@ def checked_sampler(sampler: Callable[..., Any]) -> Callable[..., Neighborhood]:
         >>> checked_sampler(sample_neighborhood) is sample_neighborhood
         True
     """
-    if sampler is sample_neighborhood:
-        return sample_neighborhood
+    if sampler is sample_neighborhood or isinstance(sampler, BottomKSampler):
+        return sampler
     named = import_path(sampler)
 
     @wraps(sampler)
@@ -282,4 +283,6 @@ def checked_sampler(sampler: Callable[..., Any]) -> Callable[..., Neighborhood]:
             )
         return drawn
 
+    if hasattr(sampler, "independent"):
+        draw.independent = checked_sampler(sampler.independent)  # type: ignore[attr-defined]
     return draw

@@ -17,8 +17,8 @@ from graphattn.graph import CSRGraph
 from graphattn.models.token_model import TokenModel
 from graphattn.names import foreign
 from graphattn.nn.codebook_attention import CodebookAttention
-from graphattn.ops.neighborhood import sample_neighborhood
-from graphattn.sampling.loader import TokenBatch, TokenLoader
+from graphattn.sampling.bottom_k import BottomKSampler
+from graphattn.sampling.loader import TokenBatch, TokenLoader, independent
 from graphattn.sampling.store import TokenStore
 from graphattn.training.feed import (
     checked_logits,
@@ -166,7 +166,7 @@ class TokenFeed:
         options: TokenOptions = TokenOptions(),  # noqa: B008 - frozen
         seed: int = 0,
         out_channels: int | None = None,
-        sampler: Callable[..., Any] = sample_neighborhood,
+        sampler: Callable[..., Any] = BottomKSampler(),  # noqa: B008 - frozen
     ) -> None:
         self._y, self.out_channels = classes(y, out_channels)
         if len(self._y) != store.num_nodes:
@@ -207,9 +207,8 @@ class TokenFeed:
         o = self._options
         if isinstance(model, TokenModel) and self._pays_once_for_all(model, len(nodes)):
             size = {"num_samples": o.num_samples, "batch_size": o.eval_batch_size}
-            return model.inference(
-                self._store, nodes, self._sampler, pool=o.pool, seed=self._seed, **size
-            )
+            draw = independent(self._sampler)
+            return model.inference(self._store, nodes, draw, pool=o.pool, seed=self._seed, **size)
         with evaluating(model):
             batches = self._load(nodes, train=False)
             logits = [self._logits(model, batch).float().cpu() for batch in batches]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, get_args
 
+from graphattn.checks import check_choice
+
 Optimizer = Literal["adam", "adamw"]
 ScheduleName = Literal["constant", "cosine", "plateau"]
 Autocast = Literal["none", "bfloat16"]
@@ -67,9 +69,9 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        _one_of("optimizer", self.optimizer, get_args(Optimizer))
-        _one_of("schedule", self.schedule, get_args(ScheduleName))
-        _one_of("autocast", self.autocast, get_args(Autocast))
+        check_choice(get_args(Optimizer), optimizer=self.optimizer)
+        check_choice(get_args(ScheduleName), schedule=self.schedule)
+        check_choice(get_args(Autocast), autocast=self.autocast)
         _at_least(1, epochs=self.epochs, eval_every=self.eval_every)
         _at_least(
             0,
@@ -104,7 +106,8 @@ class TokenOptions:
     Args:
         num_samples: Tokens a seed, itself included.
         num_hops: Hops within which tokens are drawn.
-        pool: "list" (the paper's: a node in both hops is twice as likely) or "set".
+        pool: "list" (the paper's: a node in both hops is twice as likely) or "set"; null: the
+            sampler's own.
         resample: Draw anew each epoch; False keeps the first draw, as the paper does.
         batch_size: Seeds a training step.
         eval_batch_size: Seeds a forward in evaluation.
@@ -120,7 +123,7 @@ class TokenOptions:
 
     num_samples: int = 20
     num_hops: int = 2
-    pool: Pool = "list"
+    pool: Pool | None = None
     resample: bool = True
     batch_size: int = 512
     eval_batch_size: int = 1024
@@ -128,7 +131,8 @@ class TokenOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        _one_of("pool", self.pool, get_args(Pool))
+        if self.pool is not None:
+            check_choice(get_args(Pool), pool=self.pool)
         _at_least(
             1,
             num_samples=self.num_samples,
@@ -137,11 +141,6 @@ class TokenOptions:
             eval_batch_size=self.eval_batch_size,
         )
         _at_least(0, num_workers=self.num_workers)
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}: got {value!r}.")
 
 
 def _at_least(least: int, **values: float | int) -> None:

@@ -6,6 +6,8 @@ import torch
 from graphattn.graph import CSRGraph
 from graphattn.models import token_model
 from graphattn.models.largegt import LargeGT
+from graphattn.ops.neighborhood import sample_neighborhood
+from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.loader import TokenLoader
 from graphattn.sampling.store import TokenStore
 
@@ -33,18 +35,25 @@ def make_model(**options) -> LargeGT:
         ({"hop_embedding": True, "direction": "both"}, {"direction": "both"}),
         ({"num_own_hops": 3}, {"num_own_hops": 3}),
         ({"pe_channels": 2}, {"pe": torch.rand(NODES, 2)}),
+        ({"num_own_hops": 1}, {"num_own_hops": 1, "dtype": "float16"}),
     ],
 )
-def test_equals_batch_by_batch(monkeypatch, model_options, store_options):
+@pytest.mark.parametrize("sampler", [sample_neighborhood, BottomKSampler().independent])
+def test_equals_batch_by_batch(monkeypatch, model_options, store_options, sampler):
     monkeypatch.setattr(token_model, "_BLOCK", 16)
     store, model = make_store(**store_options), make_model(**model_options)
     seeds = torch.randperm(NODES)[:37]
-    ours = model.inference(store, seeds, num_samples=7, seed=3, batch_size=10)
+    ours = model.inference(store, seeds, sampler, num_samples=7, seed=3, batch_size=10)
     assert model.training  # as it was
     model.eval()
     with torch.no_grad():
-        loader = TokenLoader(store, seeds, num_samples=7, batch_size=9, seed=3)
-        batches = [model(b.rows, b.ids, mask=b.mask, hop=b.hop, own=b.own, pe=b.pe) for b in loader]
+        loader = TokenLoader(
+            store, seeds, num_samples=7, batch_size=9, seed=3, sampler=sampler, resample=False
+        )
+        batches = []
+        for b in loader:
+            own = None if b.own is None else b.own.float()
+            batches.append(model(b.rows.float(), b.ids, mask=b.mask, hop=b.hop, own=own, pe=b.pe))
     torch.testing.assert_close(ours, torch.cat(batches), rtol=0, atol=1e-5)
 
 

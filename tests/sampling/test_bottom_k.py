@@ -95,34 +95,39 @@ def test_offsets_and_epochs_move_the_draw_between_two_changes_of_the_ranks():
     graph, seeds = a_graph(), torch.arange(500)
     sampler = BottomKSampler(permute_every=5)
     first = sampler(graph, seeds, 6, seed=1, epoch=5)
-    ranks = bottom_k._RANKED[graph]
+    (ranks,) = bottom_k._RANKED[graph]
     assert not torch.equal(first.ids, sampler(graph, seeds, 6, seed=1, epoch=9).ids)
-    assert bottom_k._RANKED[graph] is ranks
+    assert bottom_k._RANKED[graph][-1] is ranks
     assert torch.equal(first.ids, sampler(graph, seeds, 6, seed=1, epoch=5).ids)
     for other in ({"epoch": 10, "seed": 1}, {"seed": 2}, {"seed": -1}, {"seed": 2**70}):
         assert not torch.equal(first.ids, sampler(graph, seeds, 6, **{"epoch": 5, **other}).ids)
-        assert bottom_k._RANKED[graph].rank.tolist() != ranks.rank.tolist()
+        assert bottom_k._RANKED[graph][-1].rank.tolist() != ranks.rank.tolist()
 
 
-def test_one_renumbered_graph_a_graph_until_it_is_dropped():
+def test_the_last_two_renumbered_graphs_until_the_graph_is_dropped():
     graph, sampler = a_graph(), BottomKSampler(permute_every=1)
-    sampler(graph, torch.arange(5), 4)
-    assert graph in bottom_k._RANKED
-    old = weakref.ref(bottom_k._RANKED[graph].col)
-    sampler(graph, torch.arange(5), 4, epoch=1)
+
+    def draw(epoch):
+        sampler(graph, torch.arange(5), 4, epoch=epoch)
+        return weakref.ref(bottom_k._RANKED[graph][-1].col)
+
+    epoch_0, epoch_1 = draw(0), draw(1)
+    assert draw(0)() is epoch_0()  # as evaluation does after each epoch
+    epoch_2 = draw(2)
     gc.collect()
-    assert old() is None
-    old = weakref.ref(bottom_k._RANKED[graph].col)
+    assert epoch_1() is None
+    assert draw(0)() is epoch_0()
     del graph
     gc.collect()
-    assert old() is None
+    assert epoch_0() is None
+    assert epoch_2() is None
 
 
 def test_the_order_of_ranks_is_not_that_of_a_shuffled_loader():
     graph = a_graph()
     BottomKSampler()(graph, torch.arange(5), 4, seed=3)
     order = np.random.default_rng([3, 0]).permutation(500)  # as TokenLoader shuffles
-    ranked = bottom_k._RANKED[graph]
+    (ranked,) = bottom_k._RANKED[graph]
     assert abs(np.corrcoef(ranked.rank, order)[0, 1]) < 0.2
     assert abs(np.corrcoef(ranked.node_of, order)[0, 1]) < 0.2
 

@@ -11,6 +11,7 @@ import torch
 
 from graphattn.graph import CSRGraph
 from graphattn.ops.neighborhood import sample_neighborhood
+from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.loader import TokenBatch, TokenLoader
 from graphattn.sampling.store import TokenStore
 
@@ -31,14 +32,19 @@ def same(one, two):
     return all((a is None and b is None) or torch.equal(a, b) for a, b in parts)
 
 
-def test_holds_what_store_and_sampler_say(store):
+@pytest.mark.parametrize(
+    ("sampler", "pool"),
+    [(BottomKSampler(), None), (sample_neighborhood, None), (sample_neighborhood, "set")],
+)
+def test_holds_what_store_and_sampler_say(store, sampler, pool):
     seeds, y = torch.arange(0, 200, 2), torch.arange(200) % 7
-    loader = TokenLoader(store, seeds, y=y, **OPTIONS)
+    loader = TokenLoader(store, seeds, y=y, sampler=sampler, pool=pool, **OPTIONS)
     batches = list(loader)
     assert len(batches) == len(loader) == 4
     assert torch.equal(torch.cat([batch.seeds for batch in batches]), seeds)
     for batch in batches:
-        tokens = sample_neighborhood(store.graph, batch.seeds, 6, seed=5, epoch=0)
+        options = {} if pool is None else {"pool": pool}
+        tokens = sampler(store.graph, batch.seeds, 6, seed=5, epoch=0, **options)
         assert torch.equal(batch.mask, tokens.mask)
         assert torch.equal(batch.hop, tokens.hop)
         assert torch.equal(batch.rows[batch.ids], store.features[tokens.ids])
@@ -74,9 +80,18 @@ def test_folder_and_memory_give_the_same_batches(store, tmp_path):
     assert all(same(a, b) for a, b in zip(*loaders, strict=True))
 
 
-def test_batch_size_changes_no_seed(store):
+def test_the_fastest_sampler_is_the_default(store):
+    assert TokenLoader(store, torch.arange(3), **OPTIONS).sampler == BottomKSampler()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "resample"),
+    [(BottomKSampler(share=1), True), (BottomKSampler(), False), (sample_neighborhood, True)],
+)
+def test_batch_size_changes_no_seed(store, sampler, resample):
     def tokens(batch_size):
-        loader = TokenLoader(store, torch.arange(200), **{**OPTIONS, "batch_size": batch_size})
+        options = {**OPTIONS, "batch_size": batch_size, "sampler": sampler, "resample": resample}
+        loader = TokenLoader(store, torch.arange(200), **options)
         return torch.cat([batch.rows[batch.ids] for batch in loader])
 
     assert torch.equal(tokens(1), tokens(200))
@@ -88,9 +103,10 @@ def drawn(loader, epoch):
     return torch.cat([batch.rows[batch.ids][:, :, 0] for batch in loader])
 
 
-def test_epochs_draw_anew_or_not(store):
-    fresh = TokenLoader(store, torch.arange(200), **OPTIONS)
-    fixed = TokenLoader(store, torch.arange(200), resample=False, **OPTIONS)
+@pytest.mark.parametrize("sampler", [BottomKSampler(share=1), sample_neighborhood])
+def test_epochs_draw_anew_or_not(store, sampler):
+    fresh = TokenLoader(store, torch.arange(200), sampler=sampler, **OPTIONS)
+    fixed = TokenLoader(store, torch.arange(200), sampler=sampler, resample=False, **OPTIONS)
     assert not torch.equal(drawn(fresh, 0), drawn(fresh, 1))
     assert torch.equal(drawn(fresh, 1), drawn(fresh, 1))
     assert torch.equal(drawn(fixed, 0), drawn(fixed, 1))
