@@ -97,11 +97,11 @@ def page(plan: dict[str, Any], runs: Path) -> str:
         lines += [f"## {name}", "", dataset["about"].strip(), ""]
         lines += ["| model | splits x seeds | validation | test | s/epoch | memory | parameters |"]
         lines += ["|---|---|---|---|---|---|---|"]
-        commands = []
+        commands, missing = [], []
         for row in dataset["rows"]:
             result = read(folder(name, row, runs))
             if result is None:
-                lines.append(f"| {row['name']} | not run yet | | | | | |")
+                missing.append(row["name"])
                 continue
             lines.append(table_row(row["name"], result))
             best = chosen(name, row, plan, runs)
@@ -111,6 +111,8 @@ def page(plan: dict[str, Any], runs: Path) -> str:
             commands.append(f"- {row['name']}{note}: `graphattn train {full}`")
         if "published" in dataset:
             lines += ["", "Published: " + dataset["published"].strip()]
+        if missing:
+            lines += ["", f"Not run yet: {', '.join(missing)}."]
         lines += ["", *commands, ""]
     return "\n".join(lines)
 
