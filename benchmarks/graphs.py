@@ -26,12 +26,9 @@ def community_graph(num_nodes: int, num_edges: int, *, seed: int = 0) -> CSRGrap
         The graph; twice as many directed edges.
     """
     generator = np.random.default_rng(seed)
-    weight = generator.lognormal(sigma=1.05, size=num_nodes)
-    tail = generator.choice(num_nodes, size=num_nodes * 3 // 100, replace=False)
-    weight[tail] += 8.0 * generator.pareto(1.9, size=tail.size)
+    weight, label = _draw_nodes(num_nodes, generator)
     sums = np.concatenate([[0.0], np.cumsum(weight)])
     guide = np.searchsorted(sums[1:], np.linspace(0.0, sums[-1], num_nodes + 1))
-    label = generator.permutation(np.arange(num_nodes, dtype=np.int64))
     keys = np.empty(0, np.int64)
     while keys.size < num_edges:
         drawn = np.empty(int(_ROUND * (num_edges - keys.size)) + 1_000, np.int64)
@@ -47,6 +44,29 @@ def community_graph(num_nodes: int, num_edges: int, *, seed: int = 0) -> CSRGrap
         del drawn, new
     surplus = generator.choice(keys.size, size=keys.size - num_edges, replace=False)
     return CSRGraph(*_both_ways(np.delete(keys, surplus), num_nodes))
+
+
+def community_order(num_nodes: int, *, seed: int = 0) -> npt.NDArray[np.int64]:
+    """The nodes of :func:`community_graph` group by group: the order that a search can only guess.
+
+    Args:
+        num_nodes: As for the graph.
+        seed: As for the graph.
+
+    Returns:
+        The node of each place.
+    """
+    return _draw_nodes(num_nodes, np.random.default_rng(seed))[1]
+
+
+def _draw_nodes(
+    num_nodes: int, generator: np.random.Generator
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The weight of each member of the groups, and the node that it is."""
+    weight = generator.lognormal(sigma=1.05, size=num_nodes)
+    tail = generator.choice(num_nodes, size=num_nodes * 3 // 100, replace=False)
+    weight[tail] += 8.0 * generator.pareto(1.9, size=tail.size)
+    return weight, generator.permutation(np.arange(num_nodes, dtype=np.int64))
 
 
 @njit(cache=True)

@@ -26,8 +26,9 @@ COMMANDS = {
     "train": "train a model over splits and seeds, print a table, write a run folder",
     "predict": "classes and probabilities of nodes, from a run folder",
     "tokenize": "build once what token models draw from",
-    "data": "list data sets, describe one, make one of your own files",
+    "data": "list data sets, describe one, make one of your own files, get one of OGB's",
     "doctor": "what is installed, and what to type to mend the rest",
+    "warmup": "compile all kernels once, so that no later run waits for it",
 }
 HELP = f"""usage: graphattn COMMAND ... [--debug]
 

@@ -21,6 +21,9 @@ from graphattn.files import (
     write_json,
 )
 from graphattn.graph import CSRGraph
+from graphattn.memory import available_memory
+from graphattn.ops.out_of_core import propagate_to
+from graphattn.ops.propagation_plan import plan_propagation
 from graphattn.outputs import lock, output_folder
 from graphattn.sampling.manifest import (
     FORMAT,
@@ -34,6 +37,9 @@ from graphattn.sampling.recipe import Recipe
 _LOG = logging.getLogger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+_TABLES = 3  # of the size of a hop that propagation in memory holds: before, scaled, after
+_SHARE = 0.8  # of the memory that is free, to be used unless said otherwise
 
 _MARKS = ("journal.json", "journal.json.part", "manifest.json")  # of a folder that we made
 _OURS = re.compile(  # all that a build can leave in one
@@ -55,6 +61,8 @@ class FolderBuilder:
         recipe: The options.
         shard_rows: Rows of a shard.
         overwrite: Replace a store that was made from other inputs or options.
+        memory: Bytes that propagation may use; where hops would take more they are computed in
+            slices of columns, by way of the disk.
 
     Raises:
         ValueError: ``shard_rows`` is below 1.
@@ -77,11 +85,13 @@ class FolderBuilder:
         shard_rows: int,
         *,
         overwrite: bool = False,
+        memory: int | None = None,
     ) -> None:
         if shard_rows < 1:
             raise ValueError(f"shard_rows must be at least 1: got shard_rows={shard_rows}.")
         self._path, self._graph, self._inputs, self._recipe = path, graph, inputs, recipe
         self._overwrite = overwrite
+        self._memory = int(_SHARE * available_memory()) if memory is None else memory
         self._work = path.with_name(f".{path.name}.building")
         self._old = path.with_name(f".{path.name}.replaced")
         self._wanted: dict[str, Any] = {
@@ -195,7 +205,10 @@ class FolderBuilder:
                 if f"hops/{name}.npy" in self._files:
                     known[name] = read_array(self._work / f"hops/{name}.npy", mmap=True)
             bar.update(len(known) - 1)
-            if needs_hops:
+            if needs_hops and _TABLES * self._inputs["x"].nbytes > self._memory:
+                known |= self._spread_on_disk(progress)
+                bar.update(len(self._hop_names()))
+            elif needs_hops:
                 for name, hop in self._recipe.compute(self._graph, self._inputs["x"], known):
                     self._write(f"hops/{name}.npy", hop)
                     known[name] = read_array(self._work / f"hops/{name}.npy", mmap=True)
@@ -208,6 +221,22 @@ class FolderBuilder:
         self._files = {name: self._files[name] for name in shard_names(self._wanted)}
         write_json(self._work / "manifest.json", self._wanted | {"files": self._files})
         (self._work / "journal.json").unlink()
+
+    def _spread_on_disk(self, progress: bool) -> Arrays:
+        """Computes all hops without ever holding one; says first what it will take."""
+        known: Arrays = {}
+        x, recipe = self._inputs["x"], self._recipe
+        for side, hops in recipe.longest().items():
+            if hops:
+                graph = self._graph if side == "in" else self._graph.reverse()
+                folder, memory = self._work / "hops" / side, self._memory
+                plan = plan_propagation(folder, graph, x, hops, memory=memory)
+                _LOG.warning("features need more memory than there is: %s", plan)
+                spread = propagate_to(
+                    folder, graph, x, hops, memory=memory, norm=recipe.norm, progress=progress
+                )
+                known |= {f"{side}{hop}": array for hop, array in enumerate(spread, 1)}
+        return known
 
     def _publish(self) -> None:
         """Puts the finished folder in its place; the older one goes only after that."""

@@ -109,6 +109,21 @@ class Recipe:
             table[:, place] = hop
         return table
 
+    def longest(self) -> dict[str, int]:
+        """Tells how many hops of senders (``"in"``) and of receivers (``"out"``) are needed.
+
+        Example:
+            >>> Recipe(num_hops=2, num_own_hops=5).longest()
+            {'in': 5, 'out': 0}
+        """
+        features, own = self.hop_names()
+        longest = {"in": 0, "out": 0}
+        for name in features + own:
+            side = name.rstrip("0123456789")
+            if side in longest:
+                longest[side] = max(longest[side], int(name.removeprefix(side)))
+        return longest
+
     def compute(
         self, graph: CSRGraph, x: npt.NDArray[np.float32], known: dict[str, npt.NDArray[Any]]
     ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
@@ -122,13 +137,7 @@ class Recipe:
         Yields:
             A name of :meth:`hop_names` and its ``[N, C]`` array.
         """
-        features, own = self.hop_names()
-        longest = {"in": 0, "out": 0}
-        for name in features + own:
-            side = name.rstrip("0123456789")
-            if side in longest:
-                longest[side] = max(longest[side], int(name.removeprefix(side)))
-        for side, hops in longest.items():
+        for side, hops in self.longest().items():
             if all(f"{side}{hop}" in known for hop in range(1, hops + 1)):
                 continue
             steps = PropagationSteps(
@@ -140,7 +149,7 @@ class Recipe:
                 if name in known:
                     current = known[name]
                 else:
-                    current = steps.next(np.ascontiguousarray(current))
+                    current = steps.next(current)
                     yield name, current
 
 

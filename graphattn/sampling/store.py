@@ -113,6 +113,7 @@ class TokenStore:
         pe: Float[Tensor, "nodes pe_channels"] | None = None,
         shard_rows: int = 65536,
         overwrite: bool = False,
+        memory: int | None = None,
         progress: bool = True,
     ) -> "TokenStore":
         """Makes a folder hold a store, and opens it.
@@ -135,6 +136,8 @@ class TokenStore:
             pe: Positions.
             shard_rows: Nodes a file.
             overwrite: Replace a store that was made from other inputs or options.
+            memory: Bytes that propagation may use, by default four fifths of what is free; where
+                hops would take more they are computed by way of the disk, in slices of columns.
             progress: Show a bar, if there is a terminal.
 
         Returns:
@@ -154,7 +157,9 @@ class TokenStore:
         """
         recipe = Recipe(num_hops, num_own_hops, norm, direction, dtype)
         inputs = check_inputs(graph, x, pe, recipe)
-        builder = FolderBuilder(Path(path), graph, inputs, recipe, shard_rows, overwrite=overwrite)
+        builder = FolderBuilder(
+            Path(path), graph, inputs, recipe, shard_rows, overwrite=overwrite, memory=memory
+        )
         builder.build(progress=progress)
         return cls.open(path)
 

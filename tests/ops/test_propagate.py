@@ -103,18 +103,96 @@ def test_no_nodes():
     assert PropagationSteps(graph, "sym", np.float64).next(np.zeros((0, 4))).shape == (0, 4)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("x", "options", "error", "words"),
     [
         (torch.zeros(3, 2), {}, ValueError, r"each of the 2 nodes .* got shape \[3, 2\]"),
         (torch.zeros(2, 2), {"num_hops": -1}, ValueError, "0 or more: got num_hops=-1"),
-        (torch.zeros(2, 2, dtype=torch.float16), {}, TypeError, "float32 or float64: got"),
+        (torch.zeros(2, 2), {"order": np.array([0, 0])}, ValueError, r"each of the 2 .* 1 of them"),
+        (torch.zeros(2, 2), {"order": np.array([0, 2])}, ValueError, "once, int64"),
+        (torch.zeros(2, 2), {"order": np.arange(3)}, ValueError, r"got int64 \[3\] with 0"),
     ],
 )
 def test_errors(x, options, error, words):
     graph = CSRGraph.from_edge_index(torch.tensor([[0], [1]]))
     with pytest.raises(error, match=words):
         propagate(graph, x, **{"num_hops": 1, **options})
+
+
+def test_types_that_cannot_be_summed():
+    graph = CSRGraph.from_edge_index(torch.tensor([[0], [1]]))
+    for dtype in (np.int64, torch.int32, np.uint16, torch.complex64):
+        with pytest.raises(TypeError, match=r"torch.bfloat16, float32 or float64: got"):
+            PropagationSteps(graph, "sym", dtype)
+
+
+# Rounding a number costs at most 2**-11 (float16) or 2**-8 (bfloat16) of it; two roundings a hop.
+HALVES = [(torch.float16, 2**-10), (torch.bfloat16, 2**-7)]
+
+
+@pytest.mark.parametrize("norm", ["sym", "row"])
+@pytest.mark.parametrize(("dtype", "error"), HALVES)
+@pytest.mark.parametrize(("num_nodes", "num_edges"), CASES)
+def test_half_precision(num_nodes, num_edges, dtype, error, norm):
+    generator = torch.Generator().manual_seed(num_edges)
+    edges = random_edges(generator, num_nodes, num_edges)
+    x = torch.randn(num_nodes, 5, generator=generator).to(dtype)
+    expected = oracles.propagate(edges.t().tolist(), num_nodes, x.double(), 3, norm)
+    graph = CSRGraph.from_edge_index(edges, num_nodes)
+    out = propagate(graph, x, 3, norm=norm)
+    assert out.dtype == dtype
+    assert torch.equal(out[:, 0], x)
+    bound = error * torch.arange(4)[:, None] * expected.abs().max()
+    assert ((out - expected).abs() <= 2 * bound).all()
+    plain = propagate(graph, x.clone().requires_grad_(), 3, norm=norm)
+    assert plain.dtype == dtype
+    assert ((plain - expected).abs() <= 2 * bound).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("norm", ["sym", "row"])
+def test_an_order_changes_no_bit(dtype, norm):
+    generator = torch.Generator().manual_seed(3)
+    graph = CSRGraph.from_edge_index(random_edges(generator, 90, 700), 100)
+    x = torch.randn(100, 7, generator=generator, dtype=torch.float64).to(dtype)
+    expected = propagate(graph, x, 2, norm=norm)
+    for order in (np.arange(100)[::-1].copy(), np.random.default_rng(0).permutation(100)):
+        assert torch.equal(propagate(graph, x, 2, norm=norm, order=order), expected)
+    followed = propagate(graph, x.double().requires_grad_(), 1, order=order)
+    assert followed.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_same_bits_for_any_number_of_threads(dtype):
+    generator = torch.Generator().manual_seed(4)
+    graph = CSRGraph.from_edge_index(random_edges(generator, 300, 3000), 300)
+    x = torch.randn(300, 7, generator=generator).to(dtype)
+    before, results = torch.get_num_threads(), []
+    order = np.random.default_rng(0).permutation(300)
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            results += [propagate(graph, x, 2), propagate(graph, x, 2, order=order)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_steps_are_reused_for_other_widths_and_in_place():
+    generator = torch.Generator().manual_seed(5)
+    graph = CSRGraph.from_edge_index(random_edges(generator, 40, 200), 40)
+    steps = PropagationSteps(graph, "sym", torch.bfloat16, order=np.arange(40)[::-1].copy())
+    for channels in (3, 8):
+        x = torch.randn(40, channels, generator=generator).bfloat16()
+        expected = propagate(graph, x, 2)
+        hop = x.view(torch.uint16).numpy().copy()
+        for k in (1, 2):
+            assert steps.next(hop, out=hop) is hop
+            assert np.array_equal(hop, expected[:, k].contiguous().view(torch.uint16).numpy())
+    wide = np.asfortranarray(x.view(torch.uint16).numpy())  # columns apart: copied first
+    once = steps.next(wide)
+    assert np.array_equal(once, expected[:, 1].contiguous().view(torch.uint16).numpy())
 
 
 @pytest.mark.parametrize("norm", ["sym", "row"])

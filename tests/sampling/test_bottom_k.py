@@ -107,16 +107,16 @@ def test_offsets_and_epochs_move_the_draw_between_two_changes_of_the_ranks():
 def test_the_last_two_renumbered_graphs_until_the_graph_is_dropped():
     graph, sampler = a_graph(), BottomKSampler(permute_every=1)
 
-    def draw(epoch):
+    def draw(graph, epoch):
         sampler(graph, torch.arange(5), 4, epoch=epoch)
         return weakref.ref(bottom_k._RANKED[graph][-1].col)
 
-    epoch_0, epoch_1 = draw(0), draw(1)
-    assert draw(0)() is epoch_0()  # as evaluation does after each epoch
-    epoch_2 = draw(2)
+    epoch_0, epoch_1 = draw(graph, 0), draw(graph, 1)
+    assert draw(graph, 0)() is epoch_0()  # as evaluation does after each epoch
+    epoch_2 = draw(graph, 2)
     gc.collect()
     assert epoch_1() is None
-    assert draw(0)() is epoch_0()
+    assert draw(graph, 0)() is epoch_0()
     del graph
     gc.collect()
     assert epoch_0() is None

@@ -75,6 +75,17 @@ def test_half_precision_rounds_once(tmp_path, shard_rows):
         TokenStore.build(tmp_path / "s", graph, x, pe=x, **(options | {"dtype": "float32"}))
 
 
+@pytest.mark.parametrize("direction", ["in", "both"])
+def test_hops_larger_than_memory_go_by_way_of_the_disk(tmp_path, caplog, direction):
+    graph, x = made(num_nodes=20_000, channels=40)
+    options = OPTIONS | {"direction": direction, "shard_rows": 9_000}
+    TokenStore.build(tmp_path / "whole", graph, x, **options)
+    assert not caplog.records
+    TokenStore.build(tmp_path / "slices", graph, x, memory=8_000_000, **options)
+    assert "features need more memory than there is: 3 hops in" in caplog.text
+    assert contents(tmp_path / "slices") == contents(tmp_path / "whole")
+
+
 def test_what_half_precision_cannot_hold():
     graph, x = made()
     x[7, 1] = -1e5
