@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from graphattn.config import DATASETS, DataOptions
 from graphattn.datasets.npz import load_npz
+from graphattn.datasets.ogb_table import OGB
 from graphattn.datasets.splits import Split, random_split, splits
 from graphattn.datasets.validation import check_data
 from graphattn.files import read_array
@@ -40,7 +41,8 @@ def catalogue(root: str | None = None) -> list[tuple[str, str]]:
         raise ValueError(f"root must be a folder of .npz data sets: got {root}.")
     if folder and not Path(folder).is_dir():
         raise FileNotFoundError(f"GRAPHATTN_DATA must name a folder of data sets: got {folder}.")
-    found = [(name, "built in") for name in DATASETS]
+    fetched = "OGB, read from a folder: `graphattn data download`, or `data synth` for a made one"
+    found = [(name, fetched if name in OGB else "built in") for name in DATASETS]
     if folder:
         files = sorted(Path(folder).glob("*.npz"))
         found += [(file.stem, _kind(file)) for file in files if file.stem not in DATASETS]

@@ -39,6 +39,8 @@ DATASETS = {
     "grid": Named("graphattn.datasets.synthetic.grid", {"height": 20, "width": 20}),
     "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
 }
+for _name in ("ogbn-arxiv", "ogbn-products", "ogbn-papers100M", "ogbn-proteins", "ogbn-mag"):
+    DATASETS[_name] = Named("graphattn.datasets.ogb.load_ogb", {"name": _name})
 
 SECTIONS = ("data", "model", "tokens", "train")  # of a YAML file, in the order of its help
 BATCHING = ("batch_size", "eval_batch_size", "num_workers")  # of TokenOptions, but under train
@@ -54,7 +56,7 @@ class DataOptions:
     Args:
         name: A built-in name (`graphattn data list`), a `.npz` in `root`, the path of a `.npz`, or
             the import path of a function that returns PyG data.
-        root: Folder of `.npz` data sets; by default that of the variable GRAPHATTN_DATA.
+        root: Folder of `.npz` data sets, and of OGB's; by default that of GRAPHATTN_DATA.
         options: Keyword arguments of the data set's function.
         features: "standardize" (each column to mean 0 and deviation 1), "row" (rows sum to 1),
             "none", or "auto": "standardize" where a value exceeds 10 in size, else "none".

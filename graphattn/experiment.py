@@ -22,7 +22,7 @@ from graphattn.building import (
     takes_tokens,
 )
 from graphattn.config import RunConfig
-from graphattn.files import digest_arrays, read_array, read_json, write_json
+from graphattn.files import digest_arrays, read_array, read_json
 from graphattn.keys import read_yaml
 from graphattn.outputs import lock, output_folder
 from graphattn.results import ExperimentResult, spread
@@ -192,7 +192,7 @@ def _run_all(
         )
     result_of_all = ExperimentResult(config, task.metric, parameters, fits)
     if folder is not None:
-        write_json(folder / "result.json", result_of_all.to_mapping())
+        result_of_all.write(folder)
     return result_of_all
 
 

@@ -5,9 +5,13 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from graphattn.config import RunConfig
+from graphattn.datasets.ogb_table import OGB
+from graphattn.files import write_json
+from graphattn.leaderboard import submission, write_submission
 from graphattn.training.metrics import mean_std
 from graphattn.training.summary import FitRecord, RunSummary
 
@@ -76,6 +80,21 @@ class ExperimentResult:
             "versions": versions(),
         }
         return dict(_without_nan(content))
+
+    def write(self, folder: Path) -> None:
+        """Write result.json, and of OGB's data sets leaderboard.json and leaderboard.md.
+
+        Args:
+            folder: The run folder.
+
+        Raises:
+            OSError: The disk is full or cannot be written.
+        """
+        write_json(folder / "result.json", self.to_mapping())
+        if self.metric in OGB and self.metric == self.config.data.name:
+            seeds = [fit.seed for fit in self.fits]
+            form = submission(self.config, seeds, self.val, self.test, self.num_parameters)
+            write_submission(folder, form)
 
     def summary(self, name: str = "", command: str = "") -> RunSummary:
         """Return the experiment as a row of a report."""

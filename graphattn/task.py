@@ -9,13 +9,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from graphattn.config import DATASETS, DataOptions
 from graphattn.datasets.features import Scale, fill_missing, normalize_rows, standardize
-from graphattn.datasets.npz import load_npz, named
+from graphattn.datasets.npz import CorruptDataset, load_npz, named
+from graphattn.datasets.ogb import OgbGraph, open_ogb
+from graphattn.datasets.ogb_table import OGB
 from graphattn.datasets.splits import Split, splits
 from graphattn.datasets.validation import check_data
 from graphattn.files import digest_arrays
@@ -24,6 +27,7 @@ from graphattn.keys import check_keys
 from graphattn.names import find, foreign
 
 _LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
+_ROWS = 1 << 16  # of features that are scaled at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +96,9 @@ def load_data(options: DataOptions) -> Data:
     if name in DATASETS or "." in name:
         function, preset = find(name, DATASETS, "data.name")
         check_arguments(function, options.options)
+        place = {"root": options.root} if name in OGB else {}
         with foreign(name, "data.name"):
-            data = function(**{**preset, **options.options})
+            data = function(**{**preset, **place, **options.options})
         if not isinstance(data, Data):
             raise TypeError(f"data.name must return PyG Data: {name} gave {type(data).__name__}.")
         return data if options.nan == "error" else fill_missing(data, options.nan)
@@ -127,7 +132,7 @@ def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> N
 
 
 def load_task(options: DataOptions) -> Task:
-    """Load a data set and make it ready to learn on.
+    """Load a data set and make it ready to learn on; of OGB's, graph and features stay on disk.
 
     Raises:
         ValueError: See `load_data` and `task_of`.
@@ -136,7 +141,69 @@ def load_task(options: DataOptions) -> Task:
         >>> load_task(DataOptions("karate")).num_classes
         2
     """
+    if options.name in OGB:
+        check_arguments(open_ogb, options.options)
+        return task_of_ogb(open_ogb(options.name, options.root, **options.options), options)
     return task_of(load_data(options), options)
+
+
+def task_of_ogb(opened: OgbGraph, options: DataOptions) -> Task:
+    """Make a data set of OGB's ready to learn on; what was checked for its cache is not again.
+
+    Args:
+        opened: The data set, as it lies in its cache.
+        options: What is done to it.
+
+    Returns:
+        The task. Graph and features are mapped, unless they must be changed first.
+
+    Raises:
+        ValueError: It has several labels a node, which nothing here learns.
+        CorruptDataset: Its graph is damaged.
+
+    Example:
+        >>> task_of_ogb.__name__
+        'task_of_ogb'
+    """
+    spec = opened.spec
+    if spec.num_tasks > 1:
+        raise ValueError(
+            f"{spec.name} has {spec.num_tasks} labels a node, and training learns one: its data "
+            f"can be had from graphattn.datasets.ogb.load_ogb({spec.name!r})."
+        )
+    try:
+        graph = CSRGraph.load(opened.folder / "graph")
+    except ValueError as error:
+        raise CorruptDataset(f"{error} Or delete {opened.folder} to build it anew.") from error
+    graph = graph.to_undirected() if options.undirected else graph
+    features = options.features
+    if features == "auto":
+        features = "standardize" if opened.largest > _LARGEST else "none"
+    constant = opened.std <= 1e-12 * opened.mean.abs()
+    scale = Scale(opened.mean, opened.std.masked_fill(constant, torch.inf))
+    if features == "standardize":
+        x = torch.cat([scale.apply(rows) for rows in torch.split(opened.x, _ROWS)])
+    elif features == "row":
+        x = torch.cat([normalize_rows(Data(x=rows)).x for rows in torch.split(opened.x, _ROWS)])
+    else:
+        x = opened.x
+    digests = f"{graph.digest()}{opened.digest}{features}".encode()
+    return Task(
+        options=dataclasses.replace(options, features=features),
+        graph=graph,
+        x=x,
+        y=opened.y,
+        splits=[_labelled(opened.split, opened.y)],
+        num_classes=spec.num_classes,
+        metric=options.metric or spec.name,
+        digest=digest_arrays(np.frombuffer(digests, np.uint8)),
+        scale=scale if features == "standardize" else None,
+    )
+
+
+def _labelled(split: Split, y: Tensor) -> Split:
+    parts = [ids[y.index_select(0, ids) >= 0] for ids in (split.train, split.val, split.test)]
+    return Split(*parts)
 
 
 def task_of(

@@ -1,35 +1,69 @@
-"""`graphattn data`: list data sets, describe one, make one of own files."""
+"""`graphattn data`: list data sets, describe, convert, fetch one of OGB's, or make its twin."""
 
 import argparse
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from graphattn.arguments import Arguments
 from graphattn.catalogue import catalogue, describe, from_files, write_npz
 from graphattn.config import DataOptions
+from graphattn.datasets.download import fetch
+from graphattn.datasets.ogb import raw_folder
+from graphattn.datasets.ogb_table import OGB
+from graphattn.datasets.twin import write_twin
+from graphattn.datasets.unpack import unpack_ogb
 from graphattn.outputs import output_file
 from graphattn.task import load_data
 from graphattn.training.metrics import METRICS, metric_by_name
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `graphattn data`: list data sets, describe one, make one of own files.
+    """Run `graphattn data`: list, describe, convert, fetch one of OGB's, or make its twin.
 
     Example:
         >>> main(["list"])
         digits ...
         0
     """
+    args = _parser().parse_args(list(argv))
+    if args.action in ACTIONS:
+        return ACTIONS[args.action](args)
+    if args.action == "list":
+        rows = catalogue(args.root)
+    else:
+        rows = describe(DataOptions(args.name, root=args.root))
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:<{width}}  {text}" for name, text in rows))
+    return 0
+
+
+def _parser() -> Arguments:
     parser = Arguments(
         prog="graphattn data",
-        description="List data sets, describe one, or make one of your own files.",
+        description="List data sets, describe or make one, or get one of OGB's.",
     )
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list | info | convert")
+    names = "list | info | convert | download | synth"
+    commands = parser.add_subparsers(dest="action", required=True, metavar=names)
     listing = commands.add_parser("list", help="names that --data.name takes")
     info = commands.add_parser("info", help="what is in a data set")
     convert = commands.add_parser("convert", help="a data set, or own files, as one .npz")
-    for sub in (listing, info, convert):
-        sub.add_argument("--root", help="folder of .npz data sets [GRAPHATTN_DATA]")
+    download = commands.add_parser("download", help="one of OGB's, from where OGB keeps it")
+    synth = commands.add_parser("synth", help="a made data set of the shape of one of OGB's")
+    for sub in (listing, info, convert, download):
+        sub.add_argument(
+            "--root", "--data.root", dest="root", help="folder of data sets [GRAPHATTN_DATA]"
+        )
+    for sub in (download, synth):
+        sub.add_argument("name", help=", ".join(OGB))
+    download.add_argument("--yes", action="store_true", help="more than 1 GB, and no terminal")
+    download.add_argument("--sha256", help="what the archive's must be [what comes is noted]")
+    synth.add_argument("--scale", type=float, default=1.0, help="of nodes and edges, to 1 [1]")
+    synth.add_argument("--seed", type=int, default=0, help="of all that is drawn [0]")
+    synth.add_argument(
+        "--out", type=Path, required=True, help="root folder, as --data.root takes it"
+    )
     info.add_argument("name", help="a name of `data list`, or the path of a .npz")
     convert.add_argument("name", nargs="?", help="a data set to write; else --edges, --x, --y")
     for key, what in (("edges", "source and target"), ("x", "features"), ("y", "labels")):
@@ -44,16 +78,7 @@ def main(argv: Sequence[str]) -> int:
     convert.add_argument("--seed", type=int, help="of the split [0]")
     convert.add_argument("--metric", help=f"{', '.join(METRICS)} [accuracy, or the data set's own]")
     convert.add_argument("--out", type=Path, required=True, help="file to write, ends in .npz")
-    args = parser.parse_args(list(argv))
-    if args.action == "list":
-        rows = catalogue(args.root)
-    elif args.action == "info":
-        rows = describe(DataOptions(args.name, root=args.root))
-    else:
-        return _convert(args)
-    width = max(len(name) for name, _ in rows)
-    print("\n".join(f"{name:<{width}}  {text}" for name, text in rows))
-    return 0
+    return parser
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -86,5 +111,36 @@ def _convert(args: argparse.Namespace) -> int:
     return 0
 
 
+def _download(args: argparse.Namespace) -> int:
+    if args.name not in OGB:
+        raise ValueError(f"download knows {', '.join(OGB)}: got {args.name!r}.")
+    spec = OGB[args.name]
+    given = args.root or os.environ.get("GRAPHATTN_DATA")
+    if not given:
+        raise ValueError("download needs a folder to write to: give --root, or GRAPHATTN_DATA.")
+    root = Path(given)
+    folder = raw_folder(spec, root)
+    if (folder / "raw").is_dir():
+        print(f"{args.name} is in {folder} already.")
+        return 0
+    archive = root / f"{spec.archive}.zip"
+    found = fetch(
+        spec.url, archive, sha256=args.sha256, size=int(1e9 * spec.gigabytes), yes=args.yes
+    )
+    print(f"{unpack_ogb(archive, spec, root)}: unpacked from {archive} (sha256 {found}),")
+    print("which is no longer needed. It is read, and cached, by the first run.")
+    return 0
+
+
+def _synth(args: argparse.Namespace) -> int:
+    folder = write_twin(args.name, args.out, scale=args.scale, seed=args.seed)
+    print(f"{folder}: a made data set of the shape of {args.name}, times {args.scale:g}.")
+    print(f"graphattn train --data.name {args.name} --data.root {shlex.quote(str(args.out))}")
+    return 0
+
+
 def _given(args: argparse.Namespace, keys: Sequence[str]) -> list[str]:
     return [f"{key} {getattr(args, key)}" for key in keys if getattr(args, key) is not None]
+
+
+ACTIONS = {"convert": _convert, "download": _download, "synth": _synth}

@@ -1,0 +1,267 @@
+"""OGB's node data sets, from their raw files to arrays that are mapped into memory.
+
+Nothing is downloaded here (see `graphattn data download`), nothing is unpickled, and the folder of
+the raw files is never written to.
+"""
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+from graphattn.datasets.npz import CorruptDataset
+from graphattn.datasets.ogb_cache import CacheBuilder, cache_folder, check_cache, read_manifest
+from graphattn.datasets.ogb_files import PARTS
+from graphattn.datasets.ogb_raw import RawFolder
+from graphattn.datasets.ogb_table import OGB, OgbSpec
+from graphattn.datasets.splits import Split
+from graphattn.files import read_array
+
+
+@dataclass(frozen=True, eq=False)
+class OgbGraph:
+    """A data set as it lies in the cache, memory-mapped; of mag its papers and citations.
+
+    Attributes:
+        spec: What OGB says of it.
+        folder: Of the cache; `graph` in it is what `CSRGraph.load` reads.
+        x: Features `[nodes, channels]`, float32; of proteins the mean over each node's edges.
+        y: Classes `[nodes]`, int64, or `[nodes, tasks]`; -1 where there is no label.
+        split: The standard split.
+        extra: A further number a node, such as its year, if there is one.
+        mean: Of each feature.
+        std: Of each feature.
+        largest: The largest size of a feature.
+        digest: Hash of features and labels.
+
+    Example:
+        >>> OgbGraph.__name__
+        'OgbGraph'
+    """
+
+    spec: OgbSpec
+    folder: Path
+    x: Tensor
+    y: Tensor
+    split: Split
+    extra: Tensor | None
+    mean: Tensor
+    std: Tensor
+    largest: float
+    digest: str
+
+
+def open_ogb(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    cache: str | Path | None = None,
+    verify: bool = False,
+    progress: bool = True,
+) -> OgbGraph:
+    """Open a data set, from the cache where it is there, else from its raw files.
+
+    The first call reads the raw files once, in blocks, and writes the cache: features need a block
+    of memory, edges three buckets of 128 MiB and 8 bytes a node (and 8 bytes an edge on the disk
+    meanwhile), whatever the size of the graph. A killed build goes on with the step it was at.
+    Later calls map the files.
+
+    Args:
+        name: One of `graphattn.datasets.ogb_table.OGB`, such as "ogbn-arxiv".
+        root: Folder that holds `ogbn_arxiv/raw` and so on, as `ogb` lays it out, processed or not;
+            by default that of the variable GRAPHATTN_DATA. It is only read.
+        cache: Folder of the caches; by default that of GRAPHATTN_CACHE, else `~/.cache/graphattn`.
+        verify: Read all of the cache and compare its hashes, rather than the files' lengths.
+        progress: Show bars while raw files are read, if there is a terminal.
+
+    Returns:
+        The data set.
+
+    Raises:
+        FileNotFoundError: There are no raw files, and no cache of them.
+        ValueError: A raw file is missing or wrong (the first bad line is named), or there is no
+            data set of that name.
+        CorruptDataset: A raw file is torn, or the cache damaged.
+        OSError: The disk is full or cannot be written.
+
+    Example:
+        >>> open_ogb("ogbn-arvix")
+        Traceback (most recent call last):
+        ...
+        ValueError: there is no data set 'ogbn-arvix' of OGB: did you mean 'ogbn-arxiv'?
+    """
+    folder, spec = _prepared(name, root, cache, progress)
+    if verify:
+        check_cache(folder, spec)
+    manifest = read_manifest(folder, spec)
+    facts, digests = manifest["facts"], manifest["files"]
+    try:
+        mean, std = (torch.tensor(facts[key], dtype=torch.float64) for key in ("mean", "std"))
+        y = _mapped(folder, "y.npy")
+        split = Split(*(torch.from_numpy(read_array(folder / f"{part}.npy")) for part in PARTS))
+        extra = f"{spec.extra}.npy"
+        return OgbGraph(
+            spec=spec,
+            folder=folder,
+            x=torch.from_numpy(_mapped(folder, "x.npy")),
+            y=torch.from_numpy(y if spec.num_tasks == 1 else y.astype(np.int64)),
+            split=split,
+            extra=torch.from_numpy(_mapped(folder, extra)) if extra in digests else None,
+            mean=mean,
+            std=std,
+            largest=float(facts["largest"]),
+            digest=f"{digests['x.npy']}{digests['y.npy']}",
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptDataset(f"{folder} is damaged ({error}): delete it to build it anew.") from (
+            error
+        )
+
+
+def load_ogb(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> Data:
+    """Load a data set as PyG data; of mag its papers and citations.
+
+    Edges take 16 bytes each in memory here; `open_ogb` leaves them in the cache, and is what
+    training uses.
+
+    Args:
+        name: As for `open_ogb`, like the others.
+        root: Folder of the raw files.
+        cache: Folder of the caches.
+        progress: Show bars, if there is a terminal.
+
+    Returns:
+        Data with x (mapped), y, edge_index (ordered by target, then source; repeated edges
+        merged), masks, name, metric (the data set's name, for OGB's own evaluator) and meta; a
+        further number a node under its own name, such as `node_year`.
+
+    Raises:
+        FileNotFoundError: There are no raw files; see `open_ogb` for the others.
+    """
+    opened = open_ogb(name, root, cache=cache, progress=progress)
+    rowptr, col = (_mapped(opened.folder / "graph", f"{key}.npy") for key in ("rowptr", "col"))
+    edges = np.empty((2, len(col)), np.int64)
+    edges[0] = col
+    edges[1] = np.repeat(np.arange(len(rowptr) - 1), np.diff(rowptr))
+    train, val, test = opened.split.masks(len(opened.x))
+    data = Data(
+        x=opened.x,
+        y=opened.y,
+        edge_index=torch.from_numpy(edges),
+        train_mask=train,
+        val_mask=val,
+        test_mask=test,
+        name=name,
+        metric=name,
+        meta=_meta(opened.spec),
+    )
+    if opened.extra is not None and opened.spec.extra is not None:
+        data[opened.spec.extra] = opened.extra
+    return data
+
+
+def load_mag(
+    root: str | Path | None = None, *, cache: str | Path | None = None, progress: bool = True
+) -> HeteroData:
+    """Load ogbn-mag with all its types of nodes and relations.
+
+    Args:
+        root: As for `open_ogb`, like the others.
+        cache: Folder of the caches.
+        progress: Show bars, if there is a terminal.
+
+    Returns:
+        Edges as they are listed, for each relation; nodes of each type, those of papers with x, y,
+        masks and `node_year`.
+
+    Raises:
+        FileNotFoundError: There are no raw files; see `open_ogb` for the others.
+    """
+    opened = open_ogb("ogbn-mag", root, cache=cache, progress=progress)
+    facts = read_manifest(opened.folder, opened.spec)["facts"]
+    data = HeteroData()
+    for kind, count in facts["nodes"].items():
+        data[kind].num_nodes = count
+    for number, triplet in enumerate(facts["relations"]):
+        lines = _mapped(opened.folder, f"relation-{number}.npy")
+        data[tuple(triplet)].edge_index = torch.from_numpy(np.ascontiguousarray(lines.T))
+    paper = data["paper"]
+    paper.x, paper.y = opened.x, opened.y
+    paper.train_mask, paper.val_mask, paper.test_mask = opened.split.masks(len(opened.x))
+    if opened.extra is not None:
+        paper.node_year = opened.extra
+    return data
+
+
+def _prepared(
+    name: str, root: str | Path | None, cache: str | Path | None, progress: bool
+) -> tuple[Path, OgbSpec]:
+    if name not in OGB:
+        near = get_close_matches(name, OGB, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(OGB)}."
+        raise ValueError(f"there is no data set {name!r} of OGB: {hint}")
+    spec = OGB[name]
+    source = raw_folder(spec, root)
+    folder = cache_folder(spec, source, cache)
+    raw = RawFolder(source, spec, progress=progress)
+    builder = CacheBuilder(folder, raw)
+    if not builder.is_current():
+        if not (source / "raw").is_dir():
+            raise FileNotFoundError(
+                f"{name} is read from {source / 'raw'}: there is no such folder. "
+                f"`graphattn data download {name} --root {source.parent}` fetches it "
+                f"({spec.gigabytes:g} GB), `graphattn data synth {name} --out {source.parent}` "
+                "makes one like it."
+            )
+        builder.build()
+    return folder, spec
+
+
+def raw_folder(spec: OgbSpec, root: str | Path | None) -> Path:
+    """Return the folder of a data set's raw files under a root, whether there or not.
+
+    Args:
+        spec: Which data set.
+        root: By default that of the variable GRAPHATTN_DATA.
+
+    Raises:
+        FileNotFoundError: No root was given, or it is no folder.
+
+    Example:
+        >>> raw_folder(OGB["ogbn-mag"], ".").name
+        'ogbn_mag'
+    """
+    top = Path(root or os.environ.get("GRAPHATTN_DATA") or "")
+    if top == Path() and not root:
+        raise FileNotFoundError(
+            f"{spec.name} is read from a folder of OGB data: none was given; give data.root, or "
+            "set GRAPHATTN_DATA=/path/to/folder."
+        )
+    candidates = [top / spec.folder, top / f"{spec.folder}_pyg"]
+    return next((path for path in candidates if (path / "raw").is_dir()), candidates[0])
+
+
+def _mapped(folder: Path, name: str) -> NDArray[Any]:
+    return read_array(folder / name, mmap=True)
+
+
+def _meta(spec: OgbSpec) -> dict[str, Any]:
+    return {
+        "num_classes": spec.num_classes,
+        "source": f"{spec.url} (Hu et al. 2020)",
+        "licence": spec.licence,
+        "note": f"{spec.num_tasks} label(s) a node, split by {spec.split}",
+    }
