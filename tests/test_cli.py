@@ -424,7 +424,11 @@ def test_data_list_info_convert(here, capsys):
             2,
             "root must be a folder of .npz data sets: got nope",
         ),
-        (["data", "frob"], 2, "list | info | convert must be given: got 'frob'."),
+        (
+            ["data", "frob"],
+            2,
+            "list | info | convert | download | synth must be given: got 'frob'.",
+        ),
         (["data", "convert", "karate", "--metric", "f1", "--out", "k.npz"], 2, "got 'f1'"),
         (["data", "convert", "karate", "--seed", "1", "--out", "k.npz"], 2, "keeps its own split"),
         (["data", "convert", "karate", "--out", "."], 2, "out must end in .npz: got ."),

@@ -15,6 +15,9 @@ from graphattn.kernels.token_table import Table, count_chunks, empty_table
 _BLOCK = 512  # rows that are asked for together
 _REACH = 6  # entries to both sides of where a row is expected to go on
 _MARGIN = 1.5  # how many entries are expected in the window for one that is wanted
+_FIRST = (1 << 32) - 1  # bits of an entrance that hold a rank
+_MOST = 0.9  # how far on an offset may be for entries past it to tell how many there are
+_SOON = 24  # entrances that are asked for before the first is used
 _EMPTY = np.iinfo(np.int64).max
 
 _Nodes = npt.NDArray[Any]
@@ -65,9 +68,47 @@ def draw_bottom_k(
     """
     ids, mask, hop = empty_table(rowptr.size - 1, seeds, num_samples, num_hops, 2)
     graph = (read_only(rowptr), read_only(col), read_only(node_of), rank[seeds].astype(np.int64))
-    arrays = (*graph, num_hops == 2, share, key_words(*key), ids, mask, hop)
-    run_chunks(_draw_rows, _draw_all, count_chunks(seeds.size), *arrays)
+    words, num_chunks = key_words(*key), count_chunks(seeds.size)
+    entrances = np.empty((0, 2), np.int64)
+    many = seeds.size * col.size >= (rowptr.size - 1) ** 2 > 0  # rows to enter, beside all rows
+    if many and num_hops == 2 and share >= seeds.size:
+        entrances = np.empty((rowptr.size - 1, 2), np.int64)
+        offset = _offset(words, seeds[0], rowptr.size - 1)
+        run_chunks(_enter_rows, _enter_all, num_chunks, *graph[:2], offset, entrances)
+    arrays = (*graph, read_only(entrances), num_hops == 2, share, words, ids, mask, hop)
+    run_chunks(_draw_rows, _draw_all, num_chunks, *arrays)
     return ids, mask, hop
+
+
+@njit(cache=True, nogil=True)
+def _offset(key: Words, leader: int, num_nodes: int) -> int:
+    """Hashes a seed to the offset of those it leads."""
+    drawn, _ = below(stream(key, leader), np.uint64(0), np.uint64(num_nodes))
+    return int(drawn)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _enter_all(num_chunks: int, *arrays: Any) -> None:
+    """Gives each thread an equal part of the rows."""
+    for chunk in prange(num_chunks):
+        _enter_rows(chunk, num_chunks, *arrays)
+
+
+@njit(cache=True, nogil=True)
+def _enter_rows(
+    chunk: int, num_chunks: int, rowptr: _Longs, col: _Nodes, offset: int, entrances: _Longs
+) -> None:
+    """Writes for each row where ranks from the offset on begin, how many, and the first of them.
+
+    The latter two side by side in one number, so that an entrance is a quarter of a cache line.
+    """
+    num_nodes = rowptr.size - 1
+    share = offset / num_nodes
+    for row in range(chunk * num_nodes // num_chunks, (chunk + 1) * num_nodes // num_chunks):
+        start, stop = rowptr[row], rowptr[row + 1]
+        place = _enter(col, start, stop, start + int((stop - start) * share), offset)
+        first = np.int64(col[place]) if place < stop else np.int64(_FIRST)
+        entrances[row, 0], entrances[row, 1] = place, (stop - place) << 32 | first
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -85,6 +126,7 @@ def _draw_rows(
     col: _Nodes,
     node_of: _Nodes,
     ranks: _Longs,
+    entrances: _Longs,
     two_hops: bool,
     share: int,
     key: Words,
@@ -103,10 +145,8 @@ def _draw_rows(
     for row in range(first, ids.shape[0], step):
         if row + step < ids.shape[0]:
             prefetch(col, rowptr[ranks[row + step]])
-        leader = ids[row - row % share, 0]
-        drawn, _ = below(stream(key, leader), np.uint64(0), np.uint64(num_nodes))
-        offset = int(drawn)
-        count = _lowest(rowptr, col, ranks[row], two_hops, offset, slots, found, rows)
+        offset = _offset(key, ids[row - row % share, 0], num_nodes)
+        count = _lowest(rowptr, col, ranks[row], entrances, two_hops, offset, slots, found, rows)
         for i in range(count):
             rank = (found[i] >> 1) + offset
             ids[row, i + 1] = rank - num_nodes if rank >= num_nodes else rank
@@ -122,6 +162,7 @@ def _lowest(
     rowptr: _Longs,
     col: _Nodes,
     node: int,
+    entrances: _Longs,
     two_hops: bool,
     offset: int,
     slots: _Longs,
@@ -136,16 +177,23 @@ def _lowest(
     num_nodes, wanted, limit = rowptr.size - 1, found.size - 1, slots.size // 2 - 1
     start, stop = rowptr[node], rowptr[node + 1]
     entries, share = stop - start, offset / num_nodes
-    for first in range(start, stop if two_hops else start, _BLOCK):
-        entries += _look_up(rowptr, col, first, min(first + _BLOCK, stop), share, rows)
-    known = stop - start <= _BLOCK
+    entered = entrances.shape[0] > 0 and share < _MOST  # else too few are left to guess from
+    if entered:
+        entries += int(_count_entered(col, start, stop, entrances) / (1 - share))
+    else:
+        for first in range(start, stop if two_hops else start, _BLOCK):
+            entries += _look_up(rowptr, col, first, min(first + _BLOCK, stop), share, rows)
+    known = stop - start <= _BLOCK and not entered
     own = node - offset if node >= offset else node - offset + num_nodes
     window, least, most = num_nodes, 0, num_nodes  # least is too little, most not too little
     if entries > limit:
         window = min(num_nodes, int(_MARGIN * wanted * num_nodes / entries) + wanted + 2)
     while True:
         part = (offset, min(offset + window, num_nodes), -offset, window)
-        count = _collect(rowptr, col, node, two_hops, part, slots, 0, rows, known)
+        if entered:
+            count = _collect_entered(rowptr, col, node, entrances, part, slots, rows)
+        else:
+            count = _collect(rowptr, col, node, two_hops, part, slots, 0, rows, known)
         if offset + window > num_nodes:  # it goes on at rank 0
             part = (0, offset + window - num_nodes, num_nodes - offset, window)
             count = _collect(rowptr, col, node, two_hops, part, slots, count, rows, False)
@@ -212,6 +260,53 @@ def _collect(
             _look_up(rowptr, col, first, last, share, rows)
         for i in range(last - first):
             place = _enter(col, rows[0, i], rows[1, i], rows[2, i], low)
+            while place < rows[1, i] and col[place] < high and count <= limit:
+                count += _put(slots, col[place] + shift, scale, 1)
+                place += 1
+            if count >= window or count > limit:
+                return count
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _count_entered(col: _Nodes, start: int, stop: int, entrances: _Longs) -> int:
+    """Counts the entries past the offset of the rows of ``col[start:stop]``."""
+    total, flat = 0, entrances.reshape(-1)
+    for edge in range(start, stop):
+        prefetch(flat, 2 * np.int64(col[min(edge + _SOON, stop - 1)]))
+        total += entrances[col[edge], 1] >> 32
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _collect_entered(
+    rowptr: _Longs,
+    col: _Nodes,
+    node: int,
+    entrances: _Longs,
+    part: tuple[int, int, int, int],
+    slots: _Longs,
+    rows: _Longs,
+) -> int:
+    """Does what :func:`_collect` does for the first part of the window, of rows entered before."""
+    _, high, shift, window = part
+    limit, count = slots.size // 2 - 1, 0
+    scale = limit / window
+    start, stop = rowptr[node], rowptr[node + 1]
+    place = entrances[node, 0]
+    while place < stop and col[place] < high and count <= limit:
+        count += _put(slots, col[place] + shift, scale, 0)
+        place += 1
+    for first in range(start, stop, _BLOCK):
+        kept = 0
+        for edge in range(first, min(first + _BLOCK, stop)):
+            place, rest = entrances[col[edge], 0], entrances[col[edge], 1]
+            rows[0, kept], rows[1, kept] = place, place + (rest >> 32)
+            if rest & _FIRST < high:
+                prefetch(col, place)
+                kept += 1
+        for i in range(kept):
+            place = rows[0, i]
             while place < rows[1, i] and col[place] < high and count <= limit:
                 count += _put(slots, col[place] + shift, scale, 1)
                 place += 1

@@ -50,6 +50,25 @@ def test_equals_the_sorted_set(number):
             check(edges, num_nodes, rank, seeds, num_samples, num_hops, share, (number, -number))
 
 
+def test_rows_entered_beforehand_change_no_token():
+    """So many seeds that all rows are entered once, and as few as never do, by one offset."""
+    generator = np.random.default_rng(5)
+    graph = CSRGraph.from_edge_index(generator.integers(3000, size=(2, 60_000)), 3000)
+    graph = graph.to_undirected()
+    rank = generator.permutation(3000).astype(np.int32)
+    rows = renumber_nodes(graph.rowptr, graph.col, rank)
+    arrays = (*rows, rank, np.argsort(rank).astype(np.int32))
+    for number in range(12):  # offsets near the last rank among them
+        seeds = np.roll(np.arange(3000), -number * 17)
+        whole = draw_bottom_k(*arrays, seeds, 40, 2, 3000, (number, 0))
+        for first in range(1, 3000, 500):
+            few = np.concatenate([seeds[:1], seeds[first : first + 20]])
+            assert few.size * graph.num_edges < 3000**2
+            part = draw_bottom_k(*arrays, few, 40, 2, few.size, (number, 0))
+            for of_whole, of_part in zip(whole, part, strict=True):
+                assert np.array_equal(of_whole[first : first + 20], of_part[1:])
+
+
 def test_windows_of_large_pools():
     """Pools of some thousand nodes, a few per cent of which are looked at."""
     generator = np.random.default_rng(1)
