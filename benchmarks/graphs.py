@@ -5,6 +5,7 @@ import numpy.typing as npt
 from numba import njit
 
 from graphattn.graph import CSRGraph
+from graphattn.kernels.twin_edges import bisect_weights
 
 _GROUP, _BLOCK = 72, 6_000  # nodes of the two levels of communities
 _IN_GROUP, _IN_BLOCK = 0.35, 0.35  # shares of edges that stay inside them
@@ -87,7 +88,7 @@ def _draw_edges(
             first = one // size * size
             last = min(first + size, num_nodes)
             wanted = sums[first] + generator.random() * (sums[last] - sums[first])
-            other = _bisect(sums, first, last - 1, wanted)
+            other = bisect_weights(sums, first, last - 1, wanted)
         else:
             other = _anywhere(sums, guide, generator)
         u, v = label[one], label[other]
@@ -102,19 +103,7 @@ def _anywhere(
     share = generator.random()
     part = int(share * (guide.size - 1))
     last = min(guide[part + 1], guide.size - 2)
-    return _bisect(sums, min(guide[part], last), last, share * sums[-1])
-
-
-@njit(cache=True)
-def _bisect(sums: npt.NDArray[np.float64], low: int, high: int, wanted: float) -> int:
-    """Finds the node from ``low`` to ``high`` in whose part of the weights ``wanted`` is."""
-    while low < high:
-        middle = (low + high) // 2
-        if sums[middle + 1] > wanted:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return bisect_weights(sums, min(guide[part], last), last, share * sums[-1])
 
 
 @njit(cache=True)

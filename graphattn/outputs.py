@@ -1,7 +1,8 @@
 """Where a run writes: folders and files that are looked at before any work, and locks on them."""
 
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -98,3 +99,28 @@ def lock(path: Path, *, timeout: float = -1) -> FileLock:
 def _unwritable(path: Path, key: str, error: OSError) -> OSError:
     reason = (error.strerror or str(error)).lower()
     return type(error)(f"{key} cannot be written: {path}: {reason}; choose another folder.")
+
+
+def delete_folder(folder: Path, marks: Collection[str]) -> None:
+    """Delete a folder, the files that mark it as ours last: after a kill it is still known.
+
+    Args:
+        folder: A folder that was found to be ours.
+        marks: Names of those files, at its top.
+
+    Raises:
+        OSError: Something in it cannot be deleted.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "manifest.json").touch()
+        >>> delete_folder(folder, ["manifest.json"])
+        >>> folder.exists()
+        False
+    """
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in marks:
+            entry.unlink()
+    shutil.rmtree(folder)

@@ -14,7 +14,7 @@ from graphattn.datasets.ogb_raw import RawFolder
 from graphattn.datasets.ogb_steps import steps
 from graphattn.datasets.ogb_table import OgbSpec
 from graphattn.files import digest_arrays, read_array, read_json, sync_folder, write_json
-from graphattn.outputs import lock, output_folder
+from graphattn.outputs import delete_folder, lock, output_folder
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 1
@@ -235,13 +235,7 @@ def _check_ours(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Deletes a folder of ours, its marks last: after a kill it is still known as ours."""
-    if not folder.exists():
-        return
-    _check_ours(folder)
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name not in _MARKS:
-            entry.unlink()
-    shutil.rmtree(folder)
+    """Deletes a folder of ours."""
+    if folder.exists():
+        _check_ours(folder)
+        delete_folder(folder, _MARKS)

@@ -75,7 +75,7 @@ def _cluster(
             wanted = np.empty(now.size, label.dtype)
             bounds = np.linspace(0, now.size, 64 * get_num_threads() + 1).astype(np.int64)
             with LAUNCH:
-                _want(*graph, label, volume, price, np.uint64(turn), now, bounds, wanted)
+                _want(bounds, now, wanted, *graph, label, volume, price, np.uint64(turn))
             _move(now, wanted, own_size, own_volume, capacity, label, size, volume, asked)
     used = np.zeros(units, col.dtype)
     used[label] = 1
@@ -108,39 +108,17 @@ def _move(
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _want(
-    rowptr: _Ids,
-    col: npt.NDArray[Any],
-    starts: _Ids,
-    members: _Ids,
-    unit_of: npt.NDArray[Any],
-    label: npt.NDArray[Any],
-    volume: _Ids,
-    price: float,
-    key: np.uint64,
-    units: _Ids,
-    bounds: _Ids,
-    wanted: npt.NDArray[Any],
-) -> None:
+def _want(bounds: _Ids, units: _Ids, wanted: npt.NDArray[Any], *arrays: Any) -> None:
+    """Asks for each block of units, in parallel, which label it wants."""
     for block in prange(bounds.size - 1):
         first, last = bounds[block], bounds[block + 1]
-        _want_block(
-            rowptr,
-            col,
-            starts,
-            members,
-            unit_of,
-            label,
-            volume,
-            price,
-            key,
-            units[first:last],
-            wanted[first:last],
-        )
+        _want_block(units[first:last], wanted[first:last], *arrays)
 
 
 @njit(cache=True, nogil=True)
 def _want_block(
+    units: _Ids,
+    wanted: npt.NDArray[Any],
     rowptr: _Ids,
     col: npt.NDArray[Any],
     starts: _Ids,
@@ -150,8 +128,6 @@ def _want_block(
     volume: _Ids,
     price: float,
     key: np.uint64,
-    units: _Ids,
-    wanted: npt.NDArray[Any],
 ) -> None:
     """Counts the labels of each unit in a table of at least twice as many slots."""
     keys = np.full(4 * _SAMPLE, -1, label.dtype)

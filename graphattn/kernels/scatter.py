@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import get_num_threads, njit, prange
 
-from graphattn.kernels.launch import LAUNCH
+from graphattn.kernels.launch import run_chunks
 
 _FEW = 4096  # rows below which waking threads costs more than it saves
 
@@ -28,33 +28,28 @@ def add_rows(total: _Floats, column: int, index: npt.NDArray[np.int64], parts: _
         >>> total.tolist()
         [[0.0, 0.0, 0.0], [0.0, 2.0, 2.0]]
     """
-    threads = get_num_threads()
-    if index.size < _FEW or threads == 1:
-        _add_columns(total, column, index, parts, 0, parts.shape[1])
-    else:
-        with LAUNCH:
-            _add_parallel(total, column, index, parts, threads)
+    num_chunks = get_num_threads() if index.size >= _FEW else 1
+    run_chunks(_add_columns, _add_all, num_chunks, total, column, index, parts)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _add_parallel(
-    total: _Floats, column: int, index: npt.NDArray[np.int64], parts: _Floats, threads: int
-) -> None:
+def _add_all(num_chunks: int, *arrays: Any) -> None:
     """Gives each thread some columns, so that every sum keeps its order."""
-    width = parts.shape[1]
-    for i in prange(threads):
-        _add_columns(total, column, index, parts, i * width // threads, (i + 1) * width // threads)
+    for chunk in prange(num_chunks):
+        _add_columns(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)
 def _add_columns(
+    chunk: int,
+    num_chunks: int,
     total: _Floats,
     column: int,
     index: npt.NDArray[np.int64],
     parts: _Floats,
-    start: int,
-    stop: int,
 ) -> None:
+    width = parts.shape[1]
+    start, stop = chunk * width // num_chunks, (chunk + 1) * width // num_chunks
     for i in range(index.size):
         row = total[index[i], column + start : column + stop]
         part = parts[i, start:stop]

@@ -107,15 +107,29 @@ def _draw(
         first = node // size * size
         last = min(first + size, num_nodes)
         wanted = sums[first] + share * (sums[last] - sums[first])
-        return _bisect(sums, first, last - 1, wanted), counter
+        return bisect_weights(sums, first, last - 1, wanted), counter
     part = int(share * (guide.size - 1))
     last = min(guide[part + 1], num_nodes - 1)
-    return _bisect(sums, min(guide[part], last), last, share * sums[num_nodes]), counter
+    return bisect_weights(sums, min(guide[part], last), last, share * sums[num_nodes]), counter
 
 
 @njit(cache=True, nogil=True)
-def _bisect(sums: npt.NDArray[np.float64], low: int, high: int, wanted: float) -> int:
-    """Finds the node from ``low`` to ``high`` in whose part of the weights ``wanted`` is."""
+def bisect_weights(sums: npt.NDArray[np.float64], low: int, high: int, wanted: float) -> int:
+    """Finds the node from ``low`` to ``high`` in whose part of the weights ``wanted`` is.
+
+    Args:
+        sums: ``[N + 1]``, sums of the weights of the nodes before each.
+        low: The first node that may be.
+        high: The last one.
+        wanted: From ``sums[low]`` to below ``sums[high + 1]``.
+
+    Returns:
+        The node.
+
+    Example:
+        >>> bisect_weights(np.array([0.0, 1.0, 4.0]), 0, 1, 2.5)
+        1
+    """
     while low < high:
         middle = (low + high) // 2
         if sums[middle + 1] > wanted:

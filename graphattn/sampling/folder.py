@@ -24,7 +24,7 @@ from graphattn.graph import CSRGraph
 from graphattn.memory import available_memory
 from graphattn.ops.out_of_core import propagate_to
 from graphattn.ops.propagation_plan import plan_propagation
-from graphattn.outputs import lock, output_folder
+from graphattn.outputs import delete_folder, lock, output_folder
 from graphattn.sampling.manifest import (
     FORMAT,
     differences,
@@ -301,16 +301,10 @@ def _check_ours(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Deletes a folder of ours, its marks last: after a kill it is still known as ours."""
-    if not folder.exists():
-        return
-    _check_ours(folder)
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name not in _MARKS:
-            entry.unlink()
-    shutil.rmtree(folder)
+    """Deletes a folder of ours."""
+    if folder.exists():
+        _check_ours(folder)
+        delete_folder(folder, _MARKS)
 
 
 def _shapes(recipe: Recipe, inputs: Arrays) -> dict[str, list[int]]:
