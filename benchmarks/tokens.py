@@ -6,6 +6,8 @@ of the size of ogbn-products, where A A would take hundreds of GB (five minutes,
 
 import ctypes
 import random
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +108,50 @@ def beside_the_paper(name: str, num_nodes: int, repeats: int) -> None:
     show(name, rows, about)
 
 
+def anonymous(run: Callable[[], Any]) -> float:
+    """How many MB that are no mapped file the process grows at most while something runs (Linux).
+
+    A thread looks every millisecond: kernels leave Python to others.
+    """
+
+    def megabytes() -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
+
+    ctypes.CDLL(None).malloc_trim(0)
+    before, most, done = megabytes(), [0.0], threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.001):
+            most.append(megabytes())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    kept = run()
+    most.append(megabytes())
+    done.set()
+    watcher.join()
+    del kept
+    return max(most) - before
+
+
+def beyond_the_graph(graph: CSRGraph, seeds: torch.Tensor) -> dict[str, int]:
+    """Memory of drawing from a graph that is mapped, as stores map it, beyond what is drawn."""
+    table = seeds.numel() * NUM_SAMPLES * (8 + 1 + 1) / 1e6
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        graph.save(folder)
+        for name, sampler in (("exact", sample_neighborhood), ("bottom-k", BottomKSampler())):
+            mapped = CSRGraph.load(folder)
+            sampler(mapped, seeds[:1], 2)  # whether it is undirected; the ranked graph
+            if name == "bottom-k":
+                mapped = CSRGraph.load(folder)
+            grown = anonymous(lambda: sampler(mapped, seeds, NUM_SAMPLES))
+            found[f"MB beyond the mapped graph and the table, {name}"] = round(grown - table)
+    size = (graph.rowptr.nbytes + graph.col.nbytes) / 1e6
+    return {"MB of the graph": round(size), **found}
+
+
 def products(num_seeds: int = 300_000) -> None:
     """Runs ours on a graph of the size of ogbn-products, for a sample of the nodes."""
     torch.set_num_threads(1)
@@ -137,6 +183,7 @@ def products(num_seeds: int = 300_000) -> None:
         about[f"us a 100 paths, {row.way}"] = round(1e8 * row.seconds / paths, 3)
     for way, run in sides.items():
         about[f"MB {way}"] = round(peak(run))
+    about |= beyond_the_graph(graph, seeds)
     show("tokens-products", rows, about)
 
 

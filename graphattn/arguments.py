@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from graphattn.keys import nearest
 
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _KINDS = {"int": "a whole number", "float": "a number"}
 _WORDS = {
     r"argument (\S+): invalid (\w+) value: (.*)": "{0} must be {1}: got {2}.",
@@ -16,6 +17,27 @@ _WORDS = {
     r"argument (.+): invalid choice: (\S+) \(choose from (.*)\)": "{0} must be among {2}: got {1}.",
     r"(?:the following arguments are|.*is) required: (.*)": "{0} must be given: got none.",
 }
+
+
+def number_of_bytes(text: str, option: str) -> int:
+    """Read a size such as 8G, 500M or 1.5e9: units are powers of ten, with B or without.
+
+    Args:
+        text: As given.
+        option: What it was given for.
+
+    Raises:
+        ValueError: It is no size.
+
+    Example:
+        >>> number_of_bytes("8G", "--memory"), number_of_bytes("1.5 GB", "--memory")
+        (8000000000, 1500000000)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    count = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+    if count < 1:
+        raise ValueError(f"{option} must be a size such as 8G or 500M: got {text!r}.")
+    return count
 
 
 class Arguments(argparse.ArgumentParser):

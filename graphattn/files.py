@@ -15,7 +15,11 @@ import numpy.typing as npt
 import xxhash
 from numpy.lib import format as format_
 
+from graphattn.corrupt import CorruptFile
+from graphattn.memory import release
+
 _FORMAT = 1
+_NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError, RecursionError)
 _CHUNK = 1 << 26  # bytes hashed at once
 
 
@@ -38,6 +42,7 @@ def digest_arrays(*arrays: npt.NDArray[Any]) -> str:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         for start in range(0, flat.size, _CHUNK):
             state.update(flat[start : start + _CHUNK].data)
+            release(flat[start : start + _CHUNK])
     return state.hexdigest()
 
 
@@ -125,19 +130,19 @@ def read_array(path: Path, *, mmap: bool = False) -> npt.NDArray[Any]:
         A plain array.
 
     Raises:
-        ValueError: The file is missing, truncated, or no ``.npy`` file; the message names it.
+        CorruptFile: It is missing, truncated, or no ``.npy`` file; the message names it.
 
     Example:
         >>> import pathlib
         >>> read_array(pathlib.Path("none.npy"))
         Traceback (most recent call last):
         ...
-        ValueError: none.npy cannot be read as an array (No such file or directory)...
+        graphattn.corrupt.CorruptFile: none.npy cannot be read as an array (No such file or directory)...
     """
     try:
         _check_length(path)
         array = np.load(path, mmap_mode="c" if mmap else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
+    except _NO_ARRAY as error:
         raise _unreadable(path, "an array", error) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} holds an archive, not one array: give a .npy file.")
@@ -158,9 +163,9 @@ def _check_length(path: Path) -> None:
         raise ValueError(f"shape {shape} takes {needed} bytes, the file has {found}")
 
 
-def _unreadable(path: Path, what: str, error: Exception) -> ValueError:
+def _unreadable(path: Path, what: str, error: Exception) -> CorruptFile:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return ValueError(f"{path} cannot be read as {what} ({reason}): build or fetch it again.")
+    return CorruptFile(f"{path} cannot be read as {what} ({reason}): build or fetch it again.")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -199,21 +204,21 @@ def read_json(path: Path) -> dict[str, Any]:
         The object.
 
     Raises:
-        ValueError: The file is missing or holds no JSON object; the message names it.
+        CorruptFile: It is missing or holds no JSON object; the message names it.
 
     Example:
         >>> import pathlib
         >>> read_json(pathlib.Path("none.json"))
         Traceback (most recent call last):
         ...
-        ValueError: none.json cannot be read as JSON ...
+        graphattn.corrupt.CorruptFile: none.json cannot be read as JSON ...
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, "JSON", error) from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold one JSON object: got {type(content).__name__}.")
+        raise CorruptFile(f"{path} must hold one JSON object: got {type(content).__name__}.")
     return content
 
 
@@ -261,14 +266,14 @@ def read_arrays(
         The arrays, and their description.
 
     Raises:
-        ValueError: A file is missing, of another format, or damaged; the message names it.
+        ValueError: It is of another format, or (CorruptFile) a file is missing or damaged.
 
     Example:
         >>> import pathlib
         >>> read_arrays(pathlib.Path("nowhere"), "a", [])
         Traceback (most recent call last):
         ...
-        ValueError: nowhere...a.json cannot be read as JSON (No such file or directory)...
+        graphattn.corrupt.CorruptFile: nowhere...a.json cannot be read as JSON (No such file or directory)...
     """
     facts = read_json(folder / f"{name}.json")
     if facts.get("format") != _FORMAT:
@@ -278,7 +283,7 @@ def read_arrays(
         )
     arrays = [read_array(folder / f"{key}.npy", mmap=mmap) for key in keys]
     if digest_arrays(*arrays) != facts.get("digest"):
-        raise ValueError(
+        raise CorruptFile(
             f"{', '.join(f'{key}.npy' for key in keys)} in {folder} are damaged: "
             f"their hash is not the one in {name}.json; save them again."
         )

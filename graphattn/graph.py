@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from graphattn.corrupt import CorruptFile
 from graphattn.edges import (
     check_edges,
     check_rows,
@@ -24,6 +25,7 @@ from graphattn.edges import (
 )
 from graphattn.files import digest_arrays, read_arrays, write_arrays
 from graphattn.kernels.csr import is_symmetric, transpose
+from graphattn.memory import release
 
 _LOG = logging.getLogger(__name__)
 
@@ -282,15 +284,17 @@ class CSRGraph:
             The graph.
 
         Raises:
-            ValueError: A file is missing, of another format, or damaged; the message names it.
+            ValueError: It is of another format.
+            CorruptFile: A file is missing or damaged; the message names it.
         """
         (rowptr, col), facts = read_arrays(Path(folder), "graph", ("rowptr", "col"), mmap=mmap)
         counts = [facts.get("num_duplicates"), facts.get("num_self_loops")]
         if not all(type(count) is int and count >= 0 for count in counts):
-            raise ValueError(f"graph.json in {folder} must count with integers: got {counts}.")
+            raise CorruptFile(f"graph.json in {folder} must count with integers: got {counts}.")
         try:
             graph = cls(rowptr, col, *counts)  # type: ignore[arg-type]
         except ValueError as error:
-            raise ValueError(f"the graph in {folder} is damaged: {error} Save it again.") from error
+            raise CorruptFile(f"the graph in {folder} is damaged: {error} Save it again.") from error
         graph.__dict__["_digest"] = facts["digest"]  # just compared
+        release(graph.col)
         return graph

@@ -53,7 +53,8 @@ def train_parser(model: str) -> ArgumentParser:
         "train",
         "Train a model over splits and seeds; goes on where an earlier run in the folder stopped.",
         "Besides: --resume (there must be a run to go on with), --overwrite (start anew), "
-        "--html FILE (write a report), --debug (tracebacks).",
+        "--html FILE (write a report), --debug (tracebacks); under torchrun --patience SECONDS "
+        "(how long to wait for another rank, 600).",
         "--data.name NAME [--model.name NAME] [--SECTION.OPTION VALUE ...] [--out OUT]",
     )
     _add_data_and_tokens(parser)
@@ -97,8 +98,12 @@ def tokenize_parser() -> ArgumentParser:
         "--data.name NAME [--SECTION.OPTION VALUE ...] [--out OUT]",
     )
     _add_data_and_tokens(parser)
-    run = parser.add_argument_group("run: into which folder", name="run")
+    run = parser.add_argument_group("run: into which folder, in how much memory", name="run")
     run.add_argument("--out", type=str | None, help="Folder [stores/<data>].")
+    run.add_argument(
+        "--memory", type=str | None, help="Most the process may take, such as 8G [no limit]."
+    )
+    run.add_argument("--plan", action="store_true", help="Say what it will take, and stop.")
     arrange(parser, _TOKENS, {key: _TITLES[key] for key in ("data", "tokens")})
     return parser
 

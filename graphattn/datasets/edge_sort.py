@@ -13,6 +13,9 @@ from graphattn.files import check_space, write_arrays
 _MOST_NODES = 3_037_000_499  # the square of more is no int64
 _MOST_BUCKETS = 512  # files open at once
 
+BUCKET_BYTES = 1 << 27
+"""What a bucket holds at most, where targets are spread evenly."""
+
 
 class EdgeSorter:
     """Takes edges in blocks and writes the graph's rows, each sorted, repeated edges merged.
@@ -42,7 +45,7 @@ class EdgeSorter:
     """
 
     def __init__(
-        self, scratch: Path, num_nodes: int, num_edges: int, *, bucket_bytes: int = 1 << 27
+        self, scratch: Path, num_nodes: int, num_edges: int, *, bucket_bytes: int = BUCKET_BYTES
     ) -> None:
         if not 0 < num_nodes <= _MOST_NODES:
             raise ValueError(f"num_nodes must be from 1 to {_MOST_NODES}: got {num_nodes}.")

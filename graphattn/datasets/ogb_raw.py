@@ -95,14 +95,16 @@ class RawFolder:
             found.append((cells[0], cells[1], cells[2]))
         return sorted(found)
 
-    def edges(self, num_nodes: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Read the lines of edges: blocks of sources and targets."""
+    def edges(
+        self, num_nodes: int, *, hashed: bool = True
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Read the lines of edges: blocks of sources and targets; an archive is hashed before."""
         count = self.num_edges()
         if not self.spec.binary:
             for block in self._csv(self.files.edges, 2, count).whole(0, num_nodes - 1):
                 yield block[:, 0].copy(), block[:, 1].copy()
             return
-        path = self._hashed(self.files.edges)
+        path = self._hashed(self.files.edges) if hashed else self.folder / self.files.edges
         with NpzArray(path, "edge_index") as one, NpzArray(path, "edge_index") as other:
             if one.shape != (2, count) or one.dtype.kind not in "iu":
                 raise ValueError(

@@ -46,7 +46,7 @@ def write_features(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
         The file's digest, and `mean`, `std` and the largest size of each column's numbers.
     """
     num_nodes = facts["num_nodes"]
-    columns = _Columns()
+    columns = Columns()
     file: ArrayFile | None = None
     try:
         for block in raw.features(num_nodes):
@@ -87,7 +87,7 @@ def write_edge_means(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
     if total is None:
         raise ValueError(f"{raw.folder / raw.files.features} must hold features: got none.")
     x = (total / np.maximum(count, 1)[:, None]).astype(np.float32)
-    columns = _Columns()
+    columns = Columns()
     columns.add(x)
     write_array(folder / "x.npy", x)
     return {"files": {"x.npy": digest_arrays(x)}, **columns.facts()}
@@ -196,10 +196,16 @@ def steps(raw: RawFolder) -> dict[str, Step]:
     return found
 
 
-class _Columns:
+class Columns:
     """Mean and deviation of each column, and the largest size of all, of rows that come in blocks.
 
     Blocks are merged as Chan et al. 1979 do, http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773.
+
+    Example:
+        >>> columns = Columns()
+        >>> columns.add(np.float32([[1], [3]]))
+        >>> columns.facts()
+        {'mean': [2.0], 'std': [1.0], 'largest': 3.0}
     """
 
     def __init__(self) -> None:
@@ -208,6 +214,7 @@ class _Columns:
         self._squares: NDArray[np.float64] | float = 0.0
 
     def add(self, block: NDArray[np.float32]) -> None:
+        """Count some rows in."""
         if not len(block):
             return
         values = block.astype(np.float64)
@@ -225,6 +232,7 @@ class _Columns:
         self._count = count
 
     def facts(self) -> Facts:
+        """Return `mean`, `std` and the largest size, as the manifest keeps them."""
         std = np.sqrt(np.asarray(self._squares) / max(self._count, 1))
         return {
             "mean": np.asarray(self._mean).tolist(),

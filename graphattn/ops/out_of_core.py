@@ -22,6 +22,7 @@ from graphattn.files import (
 )
 from graphattn.graph import CSRGraph
 from graphattn.kernels.propagate import row_table, scale_rows, spread
+from graphattn.memory import release
 from graphattn.ops.propagate import Norm, scales
 from graphattn.ops.propagation_plan import SCRATCH, check_out_of_core, fit_columns
 from graphattn.ops.threads import as_many_threads_as_torch
@@ -94,6 +95,7 @@ def propagate_to(
         hops = num_hops + (len(parts) > 1)  # one more while slices are merged
         check_space(folder, max(0, hops * x.nbytes - work.size()))
         before, after = (scale.astype(sums) for scale in scales(graph, norm))
+        release(graph.col)
         _spread_slices(work, graph, x, names, parts, before, after, progress)
         for name in names:
             if not work.has(name):
@@ -197,14 +199,22 @@ def _spread_slices(
                     current = whole[:, part] if work.has(name) else whole
                     bar.update(graph.num_edges + graph.num_nodes)
                     continue
-                scale_rows(current, before, table)
-                for first in range(0, graph.num_nodes, _NODES):
-                    rowptr = graph.rowptr[first : first + _NODES + 1]
-                    spread(rowptr, graph.col, table, after, out=out, first=first)
+                for rows in _blocks(graph.num_nodes):
+                    scale_rows(current[rows], before[rows], table[rows])
+                    release(current[rows])
+                for rows in _blocks(graph.num_nodes):
+                    rowptr = graph.rowptr[rows.start : rows.stop + 1]
+                    spread(rowptr, graph.col, table, after, out=out, first=rows.start)
+                    release(graph.col[rowptr[0] : rowptr[-1]])
                     bar.update(int(rowptr[-1] - rowptr[0]) + rowptr.size - 1)
                 work.write(file, out)
                 current = out
             del table, out, current
+
+
+def _blocks(num_nodes: int) -> list[slice]:
+    starts = range(0, num_nodes, _NODES)
+    return [slice(start, min(start + _NODES, num_nodes)) for start in starts]
 
 
 def _slice_name(name: str, part: slice, parts: list[slice]) -> str:
@@ -225,6 +235,8 @@ def _merge(work: _Folder, name: str, parts: list[slice], shape: tuple[int, ...])
         for first in range(0, shape[0], rows):
             block = np.concatenate([part[first : first + rows] for part in slices], axis=1)
             file.write(block.data)
+            for part in slices:
+                release(part[first : first + rows])
         file.flush()
         os.fsync(file.fileno())
     partial.replace(work.path / name)

@@ -1,8 +1,5 @@
 """What an out-of-core propagation will take: memory, disk and time, said before it starts."""
 
-import os
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from graphattn.edges import id_dtype
 from graphattn.graph import CSRGraph
 from graphattn.kernels.propagate import row_table, spread
 from graphattn.ops.propagate import check_propagation, storage_types
 from graphattn.ops.threads import as_many_threads_as_torch
+from graphattn.plan import disk_rates, timed
 
 SCRATCH = 1 << 22
 """Bytes for what is small: bounds of blocks, and rows that are merged."""
@@ -85,22 +84,59 @@ def plan_propagation(
     Example:
         >>> graph = CSRGraph.from_edge_index(np.array([[0], [1]]))
         >>> x = np.ones((2, 6), np.float32)
+        >>> import tempfile
         >>> plan_propagation(tempfile.mkdtemp(), graph, x, 1, memory=10**7).slice_channels
         6
     """
     check_out_of_core(graph, x, num_hops, "sym")
-    channels, used = fit_columns(graph.num_nodes, x.shape[1], x.dtype, memory)
-    slices = -(-x.shape[1] // max(1, channels))
-    hop = x.nbytes * num_hops
-    again = hop if slices > 1 else 0  # slices are merged
-    reads = slices * x.nbytes + slices * num_hops * (graph.col.nbytes + graph.rowptr.nbytes)
-    traffic = reads + hop + 2 * again
     Path(folder).mkdir(parents=True, exist_ok=True)
-    edges = (graph.num_edges + graph.num_nodes) * num_hops * slices
-    seconds = edges * _seconds_an_edge(graph.num_nodes, channels, x.dtype)
-    seconds += traffic * _seconds_a_byte(Path(folder))
-    disk = hop + again // max(1, num_hops)
-    return PropagationPlan(num_hops, x.shape[1], channels, used, disk, traffic, seconds)
+    sizes = (graph.num_nodes, graph.num_edges, x.shape[1])
+    return plan_sizes(sizes, x.dtype, num_hops, memory=memory, rates=disk_rates(Path(folder)))
+
+
+def plan_sizes(
+    sizes: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    num_hops: int,
+    *,
+    memory: int,
+    rates: tuple[float, float],
+) -> PropagationPlan:
+    """Estimates a propagation of whose graph and features only the sizes are known.
+
+    Args:
+        sizes: Nodes, edges and channels.
+        dtype: Of the features.
+        num_hops: How many hops.
+        memory: Bytes that may be used.
+        rates: Seconds to write a byte and to read one, as
+            :func:`~graphattn.plan.disk_rates` measures them.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: ``memory`` is too small for one column.
+
+    Example:
+        >>> plan = plan_sizes((10, 20, 6), np.dtype("f4"), 1, memory=10**7, rates=(0.0, 0.0))
+        >>> plan.slice_channels, plan.disk
+        (6, 240)
+    """
+    num_nodes, num_edges, channels = sizes
+    at_once, used = fit_columns(num_nodes, channels, dtype, memory)
+    slices = -(-channels // max(1, at_once))
+    x = num_nodes * channels * dtype.itemsize
+    graph = 8 * (num_nodes + 1) + id_dtype(num_nodes).itemsize * num_edges
+    hops = x * num_hops
+    again = hops if slices > 1 else 0  # slices are merged
+    reads = x * (2 + slices) + slices * num_hops * graph + hops + 2 * again  # hashed, too
+    writes = hops + again
+    seconds = (num_edges + num_nodes) * num_hops * slices
+    seconds *= _seconds_an_edge(num_nodes, at_once, dtype)
+    seconds += writes * rates[0] + reads * rates[1]
+    disk = hops + again // max(1, num_hops)
+    return PropagationPlan(num_hops, channels, at_once, used, disk, reads + writes, seconds)
 
 
 def check_out_of_core(
@@ -179,8 +215,8 @@ def fit_columns(
 
 
 def _seconds_an_edge(num_nodes: int, channels: int, dtype: np.dtype[Any]) -> float:
-    """Time to add a random row, on a table of up to 64 MB."""
-    rows = max(1, min(num_nodes, (1 << 26) // max(1, channels * dtype.itemsize)))
+    """Time to add a random row, on a table of up to 256 MB."""
+    rows = max(1, min(num_nodes, (1 << 28) // max(1, channels * dtype.itemsize)))
     table = row_table(rows, channels, dtype)
     table.fill(0)
     col = np.random.default_rng(0).integers(rows, size=_SAMPLE).astype(np.int32)
@@ -190,17 +226,5 @@ def _seconds_an_edge(num_nodes: int, channels: int, dtype: np.dtype[Any]) -> flo
     seconds = []
     with as_many_threads_as_torch():
         for _ in range(3):  # the first may compile
-            start = time.perf_counter()
-            spread(rowptr, col, table, scale, out=out)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(timed(lambda: spread(rowptr, col, table, scale, out=out)))
     return min(seconds) / col.size
-
-
-def _seconds_a_byte(folder: Path) -> float:
-    """Time to bring a byte to the disk."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        start = time.perf_counter()
-        file.write(bytes(_SAMPLE * 64))
-        file.flush()
-        os.fsync(file.fileno())
-        return (time.perf_counter() - start) / (_SAMPLE * 64)

@@ -21,7 +21,7 @@ from graphattn.files import (
     write_json,
 )
 from graphattn.graph import CSRGraph
-from graphattn.memory import available_memory
+from graphattn.memory import release, usable_memory
 from graphattn.ops.out_of_core import propagate_to
 from graphattn.ops.propagation_plan import plan_propagation
 from graphattn.outputs import delete_folder, lock, output_folder
@@ -38,8 +38,6 @@ _LOG = logging.getLogger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-_TABLES = 3  # of the size of a hop that propagation in memory holds: before, scaled, after
-_SHARE = 0.8  # of the memory that is free, to be used unless said otherwise
 
 _MARKS = ("journal.json", "journal.json.part", "manifest.json")  # of a folder that we made
 _OURS = re.compile(  # all that a build can leave in one
@@ -91,7 +89,7 @@ class FolderBuilder:
             raise ValueError(f"shard_rows must be at least 1: got shard_rows={shard_rows}.")
         self._path, self._graph, self._inputs, self._recipe = path, graph, inputs, recipe
         self._overwrite = overwrite
-        self._memory = int(_SHARE * available_memory()) if memory is None else memory
+        self._memory = usable_memory() if memory is None else memory
         self._work = path.with_name(f".{path.name}.building")
         self._old = path.with_name(f".{path.name}.replaced")
         self._wanted: dict[str, Any] = {
@@ -205,7 +203,7 @@ class FolderBuilder:
                 if f"hops/{name}.npy" in self._files:
                     known[name] = read_array(self._work / f"hops/{name}.npy", mmap=True)
             bar.update(len(known) - 1)
-            if needs_hops and _TABLES * self._inputs["x"].nbytes > self._memory:
+            if needs_hops and self._in_memory() > self._memory:
                 known |= self._spread_on_disk(progress)
                 bar.update(len(self._hop_names()))
             elif needs_hops:
@@ -221,6 +219,10 @@ class FolderBuilder:
         self._files = {name: self._files[name] for name in shard_names(self._wanted)}
         write_json(self._work / "manifest.json", self._wanted | {"files": self._files})
         (self._work / "journal.json").unlink()
+
+    def _in_memory(self) -> int:
+        nodes, channels = self._inputs["x"].shape
+        return self._recipe.memory(nodes, self._graph.num_edges, channels)
 
     def _spread_on_disk(self, progress: bool) -> Arrays:
         """Computes all hops without ever holding one; says first what it will take."""
@@ -255,7 +257,11 @@ class FolderBuilder:
             return self._inputs["pe"][part]
         features, own = self._recipe.hop_names()
         names = features if table == "features" else own
-        return self._recipe.interleave([hops[hop][part] for hop in names])
+        rows_of_hops = [hops[hop][part] for hop in names]
+        shard = self._recipe.interleave(rows_of_hops)
+        for block in rows_of_hops:
+            release(block)
+        return shard
 
     def _write(self, name: str, array: npt.NDArray[Any]) -> None:
         write_array(self._work / name, array)

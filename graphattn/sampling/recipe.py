@@ -8,13 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from graphattn.edges import id_dtype
 from graphattn.graph import CSRGraph
+from graphattn.memory import release
 from graphattn.ops.propagate import Norm, PropagationSteps, check_propagation
 
 Direction = Literal["in", "out", "both"]
 DType = Literal["float32", "float16"]
 
 _MOST_HALF = float(np.finfo(np.float16).max)
+_ROWS = 1 << 16  # looked at together
+_TABLES = 4  # of the size of a hop
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,17 @@ class Recipe:
                 longest[side] = max(longest[side], int(name.removeprefix(side)))
         return longest
 
+    def memory(self, num_nodes: int, num_edges: int, channels: int) -> int:
+        """Tells how many bytes :meth:`compute` takes: features, scaled ones, a hop and the next.
+
+        Example:
+            >>> Recipe().memory(10, 20, 5)
+            968
+        """
+        graphs = 2 if self.longest()["out"] else 1
+        rows = 8 * (num_nodes + 1) + id_dtype(num_nodes).itemsize * num_edges
+        return _TABLES * 4 * num_nodes * channels + graphs * rows
+
     def compute(
         self, graph: CSRGraph, x: npt.NDArray[np.float32], known: dict[str, npt.NDArray[Any]]
     ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
@@ -188,7 +203,7 @@ def check_inputs(
                 f"got shape {list(tensor.shape)}."
             )
         array = np.ascontiguousarray(tensor.detach().cpu().float().numpy())
-        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+        bad = _rows_not_finite(array)
         if bad.size:
             raise ValueError(
                 f"{name} must be finite: got NaN or infinity in {bad.size} rows, first "
@@ -196,3 +211,13 @@ def check_inputs(
             )
         arrays[name] = array
     return arrays
+
+
+def _rows_not_finite(array: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Lists the rows that hold NaN or infinity, a block after the other."""
+    found = [np.empty(0, np.int64)]
+    for first in range(0, len(array), _ROWS):
+        block = array[first : first + _ROWS]
+        found.append(first + np.flatnonzero(~np.isfinite(block).all(axis=1)))
+        release(block)
+    return np.concatenate(found)
