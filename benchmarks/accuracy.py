@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ablations
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -114,7 +115,7 @@ def page(plan: dict[str, Any], runs: Path) -> str:
         if missing:
             lines += ["", f"Not run yet: {', '.join(missing)}."]
         lines += ["", *commands, ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, ablations.section()])
 
 
 def table_row(name: str, result: dict[str, Any]) -> str:

@@ -3,25 +3,23 @@
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from graphattn.config import MODELS, SAMPLERS, RunConfig, known_keys
-from graphattn.files import digest_arrays, read_array
+from graphattn.datasets.ogb_table import OGB
 from graphattn.keys import check_keys
 from graphattn.names import find, foreign
-from graphattn.ops.positions import positions
+from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.bottom_k import BottomKSampler
-from graphattn.sampling.manifest import differences
-from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
+from graphattn.smoothing import refuse_smoothing
 from graphattn.task import Task
 from graphattn.training.feed import Feed
 from graphattn.training.feeds import FullBatchFeed, TokenFeed
+from graphattn.training.label_inputs import LabelInputs
 from graphattn.training.metrics import metric_by_name
 from graphattn.training.precision import check_sparse_autocast
 
@@ -116,7 +114,7 @@ def build_model(config: RunConfig, task: Task, *, seed: int, pe_channels: int = 
     """
     make, preset = find(config.model, MODELS, "model.name")
     sizes = {
-        "in_channels": task.x.size(1),
+        "in_channels": input_channels(config, task),
         "out_channels": task.num_classes,
         "num_hops": config.tokens.num_hops,
         "num_own_hops": config.store.num_own_hops,
@@ -141,11 +139,12 @@ def build_model(config: RunConfig, task: Task, *, seed: int, pe_channels: int = 
     return model.to(device_of(config))
 
 
-def check_run(config: RunConfig, task: Task) -> None:
+def check_run(config: RunConfig, task: Task, ranks: Ranks = ALONE) -> None:
     """Refuse what could not be run, before anything is built or written.
 
     Raises:
-        ValueError: Sampler, metric, device, precision or an option of the model is wrong.
+        ValueError: Sampler, metric, device, precision or an option of the model is wrong, or
+            several ranks are to train a model of the whole graph.
         TypeError: The model's name stands for something that makes no module.
 
     Example:
@@ -157,13 +156,39 @@ def check_run(config: RunConfig, task: Task) -> None:
         ...
         ValueError: device must be one that this machine has: got 'abacus'.
     """
+    if not ranks.alone and not takes_tokens(config.model):
+        raise ValueError(
+            "model.name must be a model of tokens, such as largegt, to be trained on several ranks:"
+            f" got {config.model}, which takes the whole graph, on {ranks.size} ranks."
+        )
     build_sampler(config)
     metric_by_name(task.metric)
+    if task.y.dim() == 2 and task.metric != "rocauc" and task.metric not in OGB:
+        raise ValueError(
+            f"data.metric must be rocauc or {task.options.name}: got {task.metric}, which judges "
+            f"one label a node; got {task.num_classes} labels a node."
+        )
+    if config.labels.correct_and_smooth:
+        refuse_smoothing(task)
     pe_channels = 0 if config.store.pe == "none" else config.store.pe_channels
     model = build_model(config, task, seed=0, pe_channels=pe_channels)
     sparse = not takes_tokens(config.model) and not getattr(model, "wants_edge_index", False)
     if sparse and config.train.autocast != "none":
-        check_sparse_autocast(model, task.x.size(1))
+        check_sparse_autocast(model, input_channels(config, task))
+
+
+def input_channels(config: RunConfig, task: Task) -> int:
+    """Return how many numbers a model is given of each node: features, and labels if any are.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.task import load_task
+        >>> from graphattn.training.options import LabelOptions
+        >>> config = RunConfig(DataOptions("karate"), labels=LabelOptions(label_inputs=0.5))
+        >>> input_channels(config, load_task(config.data))
+        36
+    """
+    return task.x.size(1) + (task.num_classes if config.labels.label_inputs else 0)
 
 
 def device_of(config: RunConfig) -> torch.device:
@@ -187,40 +212,14 @@ def device_of(config: RunConfig) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def build_store(config: RunConfig, task: Task, *, write: bool = True) -> TokenStore:
-    """Make what tokens are drawn from, in memory or in the folder `tokens.store`.
-
-    Args:
-        config: Says what is kept.
-        task: Graph and features.
-        write: Whether the folder may be built; without, it is read where it holds just this.
-
-    Raises:
-        ValueError: The positions are of the wrong size, or the folder holds another store.
-        OSError: The disk is full or read-only.
-
-    Example:
-        >>> from graphattn.config import DataOptions
-        >>> from graphattn.task import load_task
-        >>> config = RunConfig(DataOptions("karate"))
-        >>> build_store(config, load_task(config.data)).features.shape
-        torch.Size([34, 3, 34])
-    """
-    kept, pe = config.store, _positions(config, task)
-    recipe = Recipe(
-        config.tokens.num_hops, kept.num_own_hops, kept.norm, kept.direction, kept.dtype
-    )
-    if kept.store is not None and not write:
-        opened = _opened(Path(kept.store), task, pe, recipe)
-        if opened is not None:
-            return opened
-    if kept.store is None or not write:
-        return TokenStore.in_memory(task.graph, task.x, **recipe.as_dict(), pe=pe)
-    return TokenStore.build(Path(kept.store), task.graph, task.x, **recipe.as_dict(), pe=pe)
-
-
 def build_feed(
-    config: RunConfig, task: Task, train_nodes: Tensor, *, seed: int, store: TokenStore | None
+    config: RunConfig,
+    task: Task,
+    train_nodes: Tensor,
+    *,
+    seed: int,
+    store: TokenStore | None,
+    ranks: Ranks = ALONE,
 ) -> Feed:
     """Make what feeds a model: tokens from a store where there is one, else the whole graph.
 
@@ -235,8 +234,11 @@ def build_feed(
         >>> build_feed(config, task, task.splits[0].train, seed=0, store=None).steps_per_epoch
         1
     """
+    classes, labels = task.num_classes, None
+    if share := config.labels.label_inputs:
+        labels = LabelInputs(task.y, train_nodes, share, out_channels=classes, seed=seed)
     if store is None:
-        return FullBatchFeed(task.data, train_nodes, out_channels=task.num_classes)
+        return FullBatchFeed(task.data, train_nodes, out_channels=classes, label_inputs=labels)
     device = device_of(config)
     if device.type == "cuda" and store.num_bytes < torch.cuda.mem_get_info(device)[0] // 2:
         store = store.to(device)  # batches are gathered where they are used
@@ -246,8 +248,10 @@ def build_feed(
         train_nodes,
         options=config.tokens,
         seed=seed,
-        out_channels=task.num_classes,
+        out_channels=classes,
         sampler=build_sampler(config),
+        label_inputs=labels,
+        ranks=ranks,
     )
 
 
@@ -264,51 +268,3 @@ def build_sampler(config: RunConfig) -> Callable[..., Any]:
     """
     sampler: Callable[..., Any] = find(config.store.sampler, SAMPLERS, "tokens.sampler")[0]
     return BottomKSampler(share=config.store.share) if sampler is BottomKSampler else sampler
-
-
-def positions_file(config: RunConfig) -> Path | None:
-    """Return the file that the positions of a run are read from, if they are read from one.
-
-    Raises:
-        ValueError: There is no such file.
-
-    Example:
-        >>> from graphattn.config import DataOptions
-        >>> positions_file(RunConfig(DataOptions("karate"))) is None
-        True
-    """
-    if not config.store.pe.endswith(".npy"):
-        return None
-    if not Path(config.store.pe).is_file():
-        raise ValueError(f"tokens.pe must be a .npy file that exists: got {config.store.pe}.")
-    return Path(config.store.pe)
-
-
-def _opened(folder: Path, task: Task, pe: Tensor | None, recipe: Recipe) -> TokenStore | None:
-    if not folder.exists():
-        return None
-    store, arrays = TokenStore.open(folder), check_inputs(task.graph, task.x, pe, recipe)
-    inputs = {name: digest_arrays(array) for name, array in arrays.items()}
-    wanted = {"parameters": recipe.as_dict(), "inputs": {"graph": task.graph.digest(), **inputs}}
-    others = differences(store.manifest, wanted)
-    if not others:
-        return store
-    logger.warning("%s holds others (%s): tokens are kept in memory", folder, "; ".join(others))
-    return None
-
-
-def _positions(config: RunConfig, task: Task) -> Tensor | None:
-    name: Any = config.store.pe
-    if name == "none":
-        return None
-    file = positions_file(config)
-    if file is None:
-        return positions(task.graph, name, config.store.pe_channels).float()
-    array = read_array(file)
-    nodes = task.graph.num_nodes
-    if array.ndim != 2 or len(array) != nodes or not np.isfinite(array).all():
-        raise ValueError(
-            f"tokens.pe must hold finite numbers [{nodes}, channels]: "
-            f"got {list(array.shape)} in {name}."
-        )
-    return torch.from_numpy(np.array(array, dtype=np.float32))

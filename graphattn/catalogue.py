@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 from graphattn.config import DATASETS, DataOptions
 from graphattn.datasets.npz import load_npz
 from graphattn.datasets.ogb_table import OGB
+from graphattn.datasets.public_table import PUBLIC, PublicSpec
 from graphattn.datasets.splits import Split, random_split, splits
 from graphattn.datasets.validation import check_data
 from graphattn.files import read_array
@@ -42,7 +43,8 @@ def catalogue(root: str | None = None) -> list[tuple[str, str]]:
     if folder and not Path(folder).is_dir():
         raise FileNotFoundError(f"GRAPHATTN_DATA must name a folder of data sets: got {folder}.")
     fetched = "OGB, read from a folder: `graphattn data download`, or `data synth` for a made one"
-    found = [(name, fetched if name in OGB else "built in") for name in DATASETS]
+    kinds = dict.fromkeys(OGB, fetched) | {name: _raw(spec) for name, spec in PUBLIC.items()}
+    found = [(name, kinds.get(name, "built in")) for name in DATASETS]
     if folder:
         files = sorted(Path(folder).glob("*.npz"))
         found += [(file.stem, _kind(file)) for file in files if file.stem not in DATASETS]
@@ -198,6 +200,13 @@ def write_npz(data: Data, path: Path, *, name: str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _raw(spec: PublicSpec) -> str:
+    """Say what raw files a data set is read from."""
+    first = f"{spec.files[0]} and {len(spec.files) - 1} more" if spec.files[1:] else spec.files[0]
+    fetched = "`graphattn data download`" if spec.address else "fetched by hand"
+    return f"raw files, read from a folder: {first}; {fetched}"
 
 
 def _kind(file: Path) -> str:

@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if debug:
                 traceback.print_exc()
             else:
-                print(f"graphattn: {_message(error)}", file=sys.stderr)
+                print(f"{_speaker()}: {_message(error)}", file=sys.stderr)
             return exit_code(error)
 
 
@@ -159,14 +159,20 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and allocating)
 
 
+def _speaker() -> str:
+    """Name who speaks: of several ranks that torchrun started, those after the first say so."""
+    rank = os.environ.get("RANK", "0") if "WORLD_SIZE" in os.environ else "0"
+    return "graphattn" if rank == "0" else f"graphattn (rank {rank})"
+
+
 @contextmanager
 def _notes_on_stderr() -> Iterator[None]:
     logger = logging.getLogger("graphattn")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("graphattn: %(message)s"))
+    handler.setFormatter(logging.Formatter(f"{_speaker()}: %(message)s"))
     level = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if _speaker() == "graphattn" else logging.WARNING)
     try:
         yield
     finally:

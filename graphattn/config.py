@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import yaml
 
-from graphattn.keys import check_keys, flat_keys, numbers, section
+from graphattn.keys import check_keys, check_texts, flat_keys, numbers, section
 from graphattn.names import Named
-from graphattn.training.options import FitOptions, TokenOptions
+from graphattn.raw_datasets import RAW_DATASETS
+from graphattn.training.options import FitOptions, LabelOptions, TokenOptions
 
 MODELS = {
     "largegt": Named("graphattn.models.largegt.LargeGT"),
@@ -38,14 +39,17 @@ DATASETS = {
     "ring": Named("graphattn.datasets.synthetic.ring", {"num_nodes": 300}),
     "grid": Named("graphattn.datasets.synthetic.grid", {"height": 20, "width": 20}),
     "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
+    **RAW_DATASETS,
 }
-for _name in ("ogbn-arxiv", "ogbn-products", "ogbn-papers100M", "ogbn-proteins", "ogbn-mag"):
-    DATASETS[_name] = Named("graphattn.datasets.ogb.load_ogb", {"name": _name})
 
+_TEXTS = ("data.name", "model.name", "tokens.pe", "tokens.sampler", "device")
+_TEXTS_OR_NONE = ("data.root", "data.metric", "tokens.store", "out")
 SECTIONS = ("data", "model", "tokens", "train")  # of a YAML file, in the order of its help
 BATCHING = ("batch_size", "eval_batch_size", "num_workers")  # of TokenOptions, but under train
+LABELS = ("label_inputs", "correct_and_smooth")  # of LabelOptions, under train too
 # What may differ between a run and its continuation without changing a weight of it.
 _FREE = ("out", "device", "seeds", "splits", "data.root", "tokens.store", "train.num_workers")
+_JUDGED = ("train.correct_and_smooth",)  # it comes after the weights
 _FREE_TOO = ("train.eval_batch_size", "train.save_every", "train.save_steps", "train.save_seconds")
 
 
@@ -56,7 +60,7 @@ class DataOptions:
     Args:
         name: A built-in name (`graphattn data list`), a `.npz` in `root`, the path of a `.npz`, or
             the import path of a function that returns PyG data.
-        root: Folder of `.npz` data sets, and of OGB's; by default that of GRAPHATTN_DATA.
+        root: Folder of `.npz` data sets and of raw files; by default that of GRAPHATTN_DATA.
         options: Keyword arguments of the data set's function.
         features: "standardize" (each column to mean 0 and deviation 1), "row" (rows sum to 1),
             "none", or "auto": "standardize" where a value exceeds 10 in size, else "none".
@@ -149,6 +153,7 @@ class RunConfig:
         store: What is kept for every node (token models).
         tokens: What is drawn for each seed, in which batches (token models).
         train: How the model is fitted.
+        labels: What training labels are used for, beside the loss.
         seeds: "0", "0-9", "0,3" or a list; each gives one run a split.
         splits: The same, or "all".
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
@@ -168,6 +173,7 @@ class RunConfig:
     store: StoreOptions = field(default_factory=StoreOptions)
     tokens: TokenOptions = field(default_factory=TokenOptions)
     train: FitOptions = field(default_factory=FitOptions)
+    labels: LabelOptions = field(default_factory=LabelOptions)
     seeds: str | int | list[int] = "0"
     splits: str | int | list[int] = "0"
     device: str = "auto"
@@ -228,7 +234,7 @@ class RunConfig:
             "data": dataclasses.asdict(self.data),
             "tokens": {**tokens, **dataclasses.asdict(self.store)},
             "model": {"name": self.model, **self.model_options},
-            "train": {**fitting, **batching},
+            "train": {**fitting, **batching, **dataclasses.asdict(self.labels)},
             "seeds": self.seeds,
             "splits": self.splits,
             "device": self.device,
@@ -249,10 +255,12 @@ class RunConfig:
             ValueError: unknown key train.lrr: did you mean train.lr?
         """
         sections = {key: section(mapping, key) for key in SECTIONS}
+        check_texts(mapping, _TEXTS, _TEXTS_OR_NONE)
         check_keys(flat_keys(mapping), known_keys(), free=("model.", "data.options."))
         tokens, fitting = sections["tokens"], sections["train"]
         fitting.pop("seed", None)
         tokens.update({key: fitting.pop(key) for key in BATCHING if key in fitting})
+        labels = {key: fitting.pop(key) for key in LABELS if key in fitting}
         model = sections["model"]
         if not sections["data"].get("name"):
             raise ValueError(
@@ -266,6 +274,7 @@ class RunConfig:
             store=StoreOptions(**{key: tokens.pop(key) for key in kept if key in tokens}),
             tokens=TokenOptions(**tokens),
             train=FitOptions(**fitting),
+            labels=LabelOptions(**labels),
             model=model.pop("name", "largegt"),
             model_options=model,
             **rest,
@@ -274,9 +283,11 @@ class RunConfig:
     def fingerprint(self) -> dict[str, Any]:
         """Return the part of the mapping that decides the weights of a run."""
         mapping = self.to_mapping()
-        for key in (*_FREE, *_FREE_TOO):
+        for key in (*_FREE, *_FREE_TOO, *_JUDGED):
             of, _, name = key.rpartition(".")
             (mapping[of] if of else mapping).pop(name)
+        if not mapping["train"]["label_inputs"]:
+            mapping["train"].pop("label_inputs")  # as in runs from before there was one
         # Where a file lies decides nothing: what it holds is hashed beside this.
         for of, name, ending in (("data", "name", ".npz"), ("tokens", "pe", ".npy")):
             if mapping[of][name].endswith(ending):

@@ -58,8 +58,7 @@ def check_edges(
     if edges.dtype.kind not in "iuf":
         raise TypeError(f"edge_index must hold integer ids: got {edges.dtype}.")
     if edges.dtype.kind == "f":
-        whole = np.isfinite(edges) & (np.floor(edges) == edges)
-        _refuse(edges, ~whole, "ids are whole numbers", "Give integer ids")
+        check_whole(edges)
         _LOG.info("edge_index holds whole numbers as %s; taken as integers", edges.dtype)
     _refuse(edges, edges < 0, "ids run from 0", "Number the nodes from 0")
     if num_nodes is None:
@@ -73,6 +72,25 @@ def check_edges(
         f"Give ids below num_nodes={num_nodes}",
     )
     return edges.astype(np.int64, copy=False), num_nodes
+
+
+def check_whole(edges: npt.NDArray[Any]) -> None:
+    """Refuses ids of a float type that are no whole numbers: rounding them would move edges.
+
+    Args:
+        edges: ``[2, edges]``, of a float type.
+
+    Raises:
+        ValueError: The first five that are none.
+
+    Example:
+        >>> check_whole(np.array([[0.0], [1.7]]))
+        Traceback (most recent call last):
+        ...
+        ValueError: edge_index[1,0]=1.7 but ids are whole numbers; 1 such edge. Give integer ids.
+    """
+    whole = np.isfinite(edges) & (np.floor(edges) == edges)
+    _refuse(edges, ~whole, "ids are whole numbers", "Give integer ids")
 
 
 def edge_keys(edges: npt.NDArray[np.int64], num_nodes: int) -> npt.NDArray[np.int64]:

@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphattn.building import build_feed, build_store, takes_tokens
+from graphattn.building import build_feed, takes_tokens
 from graphattn.config import RunConfig
 from graphattn.datasets.splits import Split
 from graphattn.experiment import Fitted, run_one
+from graphattn.store_building import build_store
 from graphattn.task import Task, task_of
 from graphattn.training.feed import Feed, autocast, device_of
 from graphattn.training.metrics import metric_by_name
@@ -173,7 +174,13 @@ class NodeClassifier:
         sections["data"] = {"name": "data", **sections.get("data", {})}
         options = {"hidden_channels": self.hidden_channels, **(self.model_options or {})}
         sections["model"] = {"name": self.model, **options}
-        return RunConfig.from_mapping({**sections, "seeds": str(self.seed)})
+        run = RunConfig.from_mapping({**sections, "seeds": str(self.seed)})
+        if run.labels.correct_and_smooth:
+            raise ValueError(
+                "train.correct_and_smooth must be false here, where single nodes are predicted: "
+                "got true; graphattn.ops.correct_and_smooth mends predictions."
+            )
+        return run
 
     def _logits(self, data: Data, nodes: Tensor | None) -> Tensor:
         if not hasattr(self, "fitted_"):
@@ -200,6 +207,11 @@ class NodeClassifier:
         if same and torch.equal(task.x, self.task_.x):
             return self.fitted_.feed
         run = self._run_config()
+        if run.labels.label_inputs:
+            raise ValueError(
+                "train.label_inputs must be 0 to predict on a graph other than that fitted to, "
+                f"whose labels are the inputs: got {run.labels.label_inputs}."
+            )
         unlabelled = replace(task, y=torch.zeros_like(task.y), num_classes=self.task_.num_classes)
         store = build_store(run, task, write=False) if takes_tokens(run.model) else None
         return build_feed(run, unlabelled, torch.zeros(1).long(), seed=self.seed, store=store)

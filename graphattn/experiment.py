@@ -2,9 +2,8 @@
 
 import logging
 import math
-import re
-import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,29 +14,29 @@ from torch import nn
 from graphattn.building import (
     build_feed,
     build_model,
-    build_store,
     check_run,
     model_options,
-    positions_file,
     takes_tokens,
 )
 from graphattn.config import RunConfig
-from graphattn.files import digest_arrays, read_array, read_json
-from graphattn.keys import read_yaml
+from graphattn.files import digest_arrays, read_array, read_json, write_json
+from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.outputs import lock, output_folder
 from graphattn.results import ExperimentResult, spread
+from graphattn.run_folder import prepare, refuse_another, run_folder
 from graphattn.sampling.store import TokenStore
+from graphattn.smoothing import smoothed_figures
+from graphattn.store_building import build_store, positions_file
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import read_manifest
 from graphattn.training.errors import CorruptCheckpoint
-from graphattn.training.feed import Feed
+from graphattn.training.feed import Feed, autocast, device_of
 from graphattn.training.fingerprint import check_fingerprint, saved_fingerprint
 from graphattn.training.fitting import FitResult, fit
 from graphattn.training.summary import FitRecord, read_fit
 
 logger = logging.getLogger(__name__)
 _FIGURES = ("best_val", "test", "seconds_per_epoch", "peak_memory_bytes")
-_RUN = re.compile(r"split(\d+)-seed(\d+)")
 
 
 class Fitted(NamedTuple):
@@ -45,16 +44,17 @@ class Fitted(NamedTuple):
 
     Example:
         >>> Fitted._fields
-        ('result', 'model', 'feed')
+        ('result', 'model', 'feed', 'smoothed')
     """
 
     result: FitResult
     model: nn.Module
     feed: Feed
+    smoothed: dict[str, Any] | None = None
 
 
 def run_experiment(
-    config: RunConfig, *, overwrite: bool = False, write: bool = True
+    config: RunConfig, *, overwrite: bool = False, write: bool = True, ranks: Ranks = ALONE
 ) -> ExperimentResult:
     """Train one model on every chosen split with every chosen seed.
 
@@ -65,9 +65,11 @@ def run_experiment(
         config: What to run.
         overwrite: Remove the runs in the folder first.
         write: Whether there is a run folder at all; without one nothing can be resumed.
+        ranks: Which process this is of those that train together; the first alone reads and writes
+            the run folder.
 
     Returns:
-        The result, also written to result.json.
+        The result, also written to result.json; on other ranks without the runs that were kept.
 
     Raises:
         ValueError: The config is wrong, or differs from that of the run in the folder.
@@ -84,7 +86,8 @@ def run_experiment(
         2
     """
     config = config.anywhere()
-    task = load_task(config.data)
+    with ranks.first_before_others():  # what it builds in a cache, the others open
+        task = load_task(config.data)
     config = replace(
         config,
         data=task.options,
@@ -92,79 +95,37 @@ def run_experiment(
         out=str(config.folder),
     )
     pairs = [(p, s) for p in config.split_list(len(task.splits)) for s in config.seed_list]
-    check_run(config, task)
+    check_run(config, task, ranks)
     if not write:
-        store = build_store(config, task) if takes_tokens(config.model) else None
-        return _run_all(config, task, dict.fromkeys(pairs), store, None)
-    folder = output_folder(config.folder, "out")
+        store = _shared_store(config, task, ranks) if takes_tokens(config.model) else None
+        return _run_all(config, task, dict.fromkeys(pairs), store, None, ranks)
+    folder = output_folder(config.folder, "out") if ranks.first else config.folder
     try:
-        with lock(folder / ".lock", timeout=0):
-            if not overwrite:
-                _refuse_another(folder, config)
-            kept = {
-                pair: None if overwrite else _finished(folder, pair, config, task) for pair in pairs
-            }
+        with lock(folder / ".lock", timeout=0) if ranks.first else nullcontext():
+            kept: dict[tuple[int, int], FitRecord | None] = dict.fromkeys(pairs)
+            if ranks.first and not overwrite:
+                refuse_another(folder, config)
+                kept = {pair: _finished(folder, pair, config, task) for pair in pairs}
+            left = ranks.of_first(bytes(record is None for record in kept.values()))
+            if not ranks.first:
+                kept = {pair: None for pair, is_left in zip(pairs, left, strict=True) if is_left}
             # Before anything is removed: a store of something else is refused.
             needed = takes_tokens(config.model) and None in kept.values()
-            store = build_store(config, task) if needed else None
-            _prepare(folder, config, overwrite=overwrite)
-            return _run_all(config, task, kept, store, folder)
+            store = _shared_store(config, task, ranks) if needed else None
+            if ranks.first:
+                prepare(folder, config, overwrite=overwrite)
+            return _run_all(config, task, kept, store, folder, ranks)
     except Timeout as error:
         raise OSError(f"Another process is training in {folder}: wait, or give another out.") from (
             error
         )
 
 
-def run_folders(run: Path) -> dict[tuple[int, int], Path]:
-    """Return the folder of each (split, seed) of a run folder, in order.
-
-    Args:
-        run: A run folder, or one of its split-seed folders.
-
-    Raises:
-        ValueError: It is neither.
-
-    Example:
-        >>> run_folders(Path("nowhere"))
-        Traceback (most recent call last):
-        ...
-        ValueError: nowhere is no run folder: ...
-    """
-    candidates = [run] if _RUN.fullmatch(run.name) else sorted(run.glob("split*-seed*"))
-    found = {}
-    for folder in candidates:
-        match = _RUN.fullmatch(folder.name)
-        if match and (folder / "config.yaml").is_file():
-            found[int(match[1]), int(match[2])] = folder
-    if not found:
-        raise ValueError(
-            f"{run} is no run folder: it must hold split0-seed0/config.yaml or the like, as "
-            "`graphattn train --out` writes it."
-        )
-    return dict(sorted(found.items()))
-
-
-def _run_folder(folder: Path, split: int, seed: int) -> Path:
-    return folder / f"split{split}-seed{seed}"
-
-
-def _refuse_another(folder: Path, config: RunConfig) -> None:
-    path = folder / "config.yaml"
-    if path.exists() and any(folder.glob("split*-seed*/last")):
-        before = RunConfig.from_mapping(read_yaml(path))
-        try:
-            check_fingerprint(folder, before.fingerprint(), config.fingerprint())
-        except ValueError as error:
-            raise ValueError(f"{error} Or start anew with --overwrite.") from error
-
-
-def _prepare(folder: Path, config: RunConfig, *, overwrite: bool) -> None:
-    if overwrite:
-        for old in folder.glob("split*-seed*"):
-            if _RUN.fullmatch(old.name):
-                shutil.rmtree(old)
-        (folder / "result.json").unlink(missing_ok=True)
-    config.write(folder / "config.yaml")
+def _shared_store(config: RunConfig, task: Task, ranks: Ranks) -> TokenStore:
+    if config.store.store is None:
+        return build_store(config, task)
+    with ranks.first_before_others():
+        return build_store(config, task)
 
 
 def _run_all(
@@ -173,25 +134,27 @@ def _run_all(
     kept: Mapping[tuple[int, int], FitRecord | None],
     store: TokenStore | None,
     folder: Path | None,
+    ranks: Ranks,
 ) -> ExperimentResult:
     fits, parameters = [], 0
     for number, ((split, seed), record) in enumerate(kept.items(), start=1):
-        out = _run_folder(folder, split, seed) if folder else None
+        out = run_folder(folder, split, seed) if folder else None
         if out is not None and record is not None:
             logger.info("split %d, seed %d is finished already: kept", split, seed)
             fits.append(record)
             parameters = int(read_json(out / "result.json")["num_parameters"])
             continue
-        result = run_one(config, task, split=split, seed=seed, store=store, out=out).result
+        fitted = run_one(config, task, split=split, seed=seed, store=store, out=out, ranks=ranks)
+        result = fitted.result
         parameters = result.num_parameters
-        fits.append(_record(result, split, seed))
+        fits.append(replace(_record(result, split, seed), smoothed=fitted.smoothed))
         logger.info(
             "split %d, seed %d (%d of %d): %s %s validation, %s test",
             *(split, seed, number, len(kept), result.metric),
             *(spread(result.best_val, math.nan), spread(result.test, math.nan)),
         )
     result_of_all = ExperimentResult(config, task.metric, parameters, fits)
-    if folder is not None:
+    if folder is not None and ranks.first:
         result_of_all.write(folder)
     return result_of_all
 
@@ -204,6 +167,7 @@ def run_one(
     seed: int,
     store: TokenStore | None,
     out: Path | None,
+    ranks: Ranks = ALONE,
 ) -> Fitted:
     """Train one model on one split with one seed.
 
@@ -214,6 +178,7 @@ def run_one(
         seed: Of weights, batches, tokens and dropout.
         store: What tokens are drawn from; None for models that take the whole graph.
         out: Folder of this run, gone on with if there is one; None writes nothing.
+        ranks: Which process this is of those that train together.
 
     Returns:
         What the loop returned, and the trained model with what feeds it.
@@ -229,13 +194,13 @@ def run_one(
         24
     """
     single = replace(config, seeds=str(seed), splits=str(split))
-    if out is not None:
+    if out is not None and ranks.first:
         out.mkdir(parents=True, exist_ok=True)
         single.write(out / "config.yaml")
     pe_channels = 0 if store is None else store.pe_channels
     model = build_model(config, task, seed=seed, pe_channels=pe_channels)
     chosen = task.splits[split]
-    feed = build_feed(config, task, chosen.train, seed=seed, store=store)
+    feed = build_feed(config, task, chosen.train, seed=seed, store=store, ranks=ranks)
     result = fit(
         model,
         feed,
@@ -246,7 +211,13 @@ def run_one(
         resume=out is not None,
         fingerprint=fingerprint(single, task),
     )
-    return Fitted(result, model, feed)
+    smoothed = None
+    if config.labels.correct_and_smooth:
+        with autocast(device_of(model), config.train):
+            smoothed = smoothed_figures(model, feed, task, chosen)
+        if out is not None and ranks.first:
+            write_json(out / "result.json", {**result.to_dict(), "smoothed": smoothed})
+    return Fitted(result, model, feed, smoothed)
 
 
 def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:
@@ -268,7 +239,7 @@ def _finished(
     folder: Path, pair: tuple[int, int], config: RunConfig, task: Task
 ) -> FitRecord | None:
     """Read a run of the same config back, if it is finished."""
-    out = _run_folder(folder, *pair)
+    out = run_folder(folder, *pair)
     if not (out / "result.json").exists() or not (out / "best").exists():
         return None
     saved = saved_fingerprint(out / "best", read_manifest(out / "best")["about"])
@@ -280,7 +251,10 @@ def _finished(
         counted = isinstance(result.get("num_parameters"), int)
         if not counted or not all(isinstance(figure, int | float | None) for figure in figures):
             raise ValueError(f"{out / 'result.json'} must hold the figures of a run as numbers.")
-        return read_fit(out, split=pair[0], seed=pair[1])
+        record = read_fit(out, split=pair[0], seed=pair[1])
+        if not config.labels.correct_and_smooth:
+            return replace(record, smoothed=None)
+        return record if record.smoothed else None
     except (ValueError, OSError) as error:
         raise CorruptCheckpoint(f"{error} Delete {out} to train that run anew.") from error
 

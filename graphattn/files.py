@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import tokenize
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from graphattn.corrupt import CorruptFile
 from graphattn.memory import release
 
 _FORMAT = 1
-_NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError, RecursionError)
+_NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError)
+_NO_ARRAY += (RecursionError, tokenize.TokenError)  # of a header that is hardly Python
 _CHUNK = 1 << 26  # bytes hashed at once
 
 

@@ -152,6 +152,31 @@ def check_keys(
         raise ValueError(f"unknown key {key}: there are {', '.join(there)}.")
 
 
+def check_texts(mapping: Mapping[str, Any], needed: Iterable[str], optional: Iterable[str]) -> None:
+    """Refuse what is no text where a name or a path must be one.
+
+    Args:
+        mapping: Of a YAML file.
+        needed: Dotted keys that must be texts where they are given.
+        optional: Dotted keys that may also be null.
+
+    Raises:
+        TypeError: The first value that is none.
+
+    Example:
+        >>> check_texts({"data": {"name": [3]}}, ["data.name"], ["out"])
+        Traceback (most recent call last):
+        ...
+        TypeError: data.name must be a text: got [3].
+    """
+    for keys, kinds in ((needed, str), (optional, str | None)):
+        for key in keys:
+            of, _, name = key.rpartition(".")
+            value = (section(mapping, of) if of else mapping).get(name, "")
+            if not isinstance(value, kinds):
+                raise TypeError(f"{key} must be a text: got {value!r}.")
+
+
 def nearest(key: str, known: Iterable[str]) -> str:
     """Return the known key most like another, or "".
 

@@ -65,7 +65,7 @@ def submission(
         problems.append(f"the data are a made twin of {name}, not {name}: never submit this")
     told = {
         "OGB version": version("ogb"),
-        "Method": config.model,
+        "Method": method(config),
         "Dataset": name,
         "Test performance": _performance(test),
         "Validation performance": _performance(val),
@@ -79,6 +79,21 @@ def submission(
     )
     fields = {field: told.get(field) for field in order}
     return {"fields": fields, "open": dict(_YOURS), "problems": problems}
+
+
+def method(config: RunConfig) -> str:
+    """Return what was done, in short: the model, and what training labels served for besides.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.training.options import LabelOptions
+        >>> labels = LabelOptions(label_inputs=0.5, correct_and_smooth=True)
+        >>> method(RunConfig(DataOptions("ogbn-mag"), model="gcn", labels=labels))
+        'gcn + label inputs + C&S'
+    """
+    used = config.labels
+    tricks = {"label inputs": bool(used.label_inputs), "C&S": used.correct_and_smooth}
+    return " + ".join([config.model, *(name for name, is_on in tricks.items() if is_on)])
 
 
 def write_submission(folder: Path, form: Mapping[str, Any]) -> None:

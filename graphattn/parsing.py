@@ -16,7 +16,7 @@ from graphattn.config import BATCHING, MODELS, SECTIONS, DataOptions, RunConfig,
 from graphattn.keys import check_keys, flat_keys, read_yaml, section
 from graphattn.manual import arrange
 from graphattn.names import find
-from graphattn.training.options import FitOptions, TokenOptions
+from graphattn.training.options import FitOptions, LabelOptions, TokenOptions
 
 _TOKENS = (("data", DataOptions), ("tokens", TokenOptions), ("tokens", StoreOptions))
 _TITLES = {
@@ -61,6 +61,7 @@ def train_parser(model: str) -> ArgumentParser:
     parser.add_class_arguments(FitOptions, "train", skip={"seed"})
     drawn: set[str | int] = {f.name for f in fields(TokenOptions) if f.name not in BATCHING}
     parser.add_class_arguments(TokenOptions, "train", as_group=False, skip=drawn)
+    parser.add_class_arguments(LabelOptions, "train", as_group=False)
     names = ", ".join(MODELS)
     parser.add_argument(
         "--model.name", default=model, help=f"{names}, or the import path of your own."
@@ -79,8 +80,8 @@ def train_parser(model: str) -> ArgumentParser:
     run.add_argument("--splits", type=many, default="0", help="all, or as seeds.")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     run.add_argument("--out", type=str | None, help="Run folder [runs/<data>-<model>].")
-    sources = [*_TOKENS, ("train", FitOptions), ("train", TokenOptions), ("model", made)]
-    arrange(parser, sources, _TITLES)
+    fitted = [("train", kind) for kind in (FitOptions, TokenOptions, LabelOptions)]
+    arrange(parser, [*_TOKENS, *fitted, ("model", made)], _TITLES)
     return parser
 
 

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from graphattn.building import build_feed, build_model, build_store, takes_tokens
+from graphattn.building import build_feed, build_model, takes_tokens
 from graphattn.config import DATASETS, MODELS, SAMPLERS, RunConfig
 from graphattn.datasets.splits import Split
-from graphattn.experiment import fingerprint, run_folders
+from graphattn.experiment import fingerprint
 from graphattn.files import check_space, read_array
 from graphattn.keys import read_yaml
 from graphattn.outputs import output_file
+from graphattn.run_folder import run_folders
+from graphattn.store_building import build_store
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import load_weights
 from graphattn.training.errors import CorruptCheckpoint
@@ -70,7 +72,10 @@ class TrainedRun:
         return read_ids(Path(which), self.task.graph.num_nodes)
 
     def probabilities(self, nodes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pieces of the nodes, each with its probabilities `[nodes, classes]`."""
+        """Yield pieces of the nodes, each with its probabilities `[nodes, classes]`.
+
+        Of several binary labels a node, the probability of each.
+        """
         # A model that sees the whole graph computes all nodes at once, however few are asked for.
         size = _CHUNK if takes_tokens(self.config.model) else max(len(nodes), 1)
         bar = tqdm(total=len(nodes), desc="predict", unit="node", disable=None)
@@ -78,7 +83,8 @@ class TrainedRun:
             for chunk in torch.split(nodes, size):
                 with autocast(device_of(self.model), self.config.train):
                     logits = self.feed.predict(self.model, chunk)
-                yield chunk, logits.double().softmax(1)
+                logits = logits.double()
+                yield chunk, logits.sigmoid() if self.task.y.dim() == 2 else logits.softmax(1)
                 bar.update(len(chunk))
 
 
@@ -229,7 +235,7 @@ def write_predictions(trained: TrainedRun, nodes: Tensor, out: Path) -> None:
         trained: The run.
         nodes: Node ids.
         out: `.csv` with columns node, class, p0, p1, ..., or `.npy` of records (node, class,
-            probabilities). It appears when it is whole.
+            probabilities); without class where a node has several labels. It appears when whole.
 
     Raises:
         ValueError: The file's name ends in neither.
@@ -261,17 +267,20 @@ def write_predictions(trained: TrainedRun, nodes: Tensor, out: Path) -> None:
 
 def _write_csv(path: Path, trained: TrainedRun, nodes: Tensor, classes: int) -> None:
     with path.open("w", encoding="ascii", newline="") as file:
-        file.write(",".join(["node", "class", *(f"p{c}" for c in range(classes))]) + "\n")
+        several = trained.task.y.dim() == 2
+        head = ["node"] if several else ["node", "class"]
+        file.write(",".join([*head, *(f"p{c}" for c in range(classes))]) + "\n")
         for chunk, shares in trained.probabilities(nodes):
             rows = zip(chunk.tolist(), shares.argmax(1).tolist(), shares.tolist(), strict=True)
             for node, label, row in rows:
-                file.write(f"{node},{label},{','.join(f'{p:.6g}' for p in row)}\n")
+                first = node if several else f"{node},{label}"
+                file.write(f"{first},{','.join(f'{p:.6g}' for p in row)}\n")
 
 
 def _write_npy(path: Path, trained: TrainedRun, nodes: Tensor, classes: int) -> None:
-    kind = np.dtype(
-        [("node", np.int64), ("class", np.int32), ("probabilities", np.float32, (classes,))]
-    )
+    several = trained.task.y.dim() == 2
+    named = [("node", np.int64), ("class", np.int32), ("probabilities", np.float32, (classes,))]
+    kind = np.dtype([field for field in named if not (several and field[0] == "class")])
     with path.open("wb") as file:
         header = {
             "descr": np.lib.format.dtype_to_descr(kind),
@@ -282,6 +291,7 @@ def _write_npy(path: Path, trained: TrainedRun, nodes: Tensor, classes: int) -> 
         for chunk, shares in trained.probabilities(nodes):
             records: npt.NDArray[np.void] = np.empty(len(chunk), dtype=kind)
             records["node"] = chunk.numpy()
-            records["class"] = shares.argmax(1).numpy()
+            if not several:
+                records["class"] = shares.argmax(1).numpy()
             records["probabilities"] = shares.numpy()
             file.write(records.tobytes())

@@ -52,6 +52,15 @@ class ExperimentResult:
         return mean_std([fit.test for fit in self.fits])
 
     @property
+    def smoothed(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """The same of validation and test after Correct & Smooth, if that was asked for."""
+        figures = [fit.smoothed for fit in self.fits if fit.smoothed]
+        if not figures or len(figures) < len(self.fits):
+            return None
+        val, test = ([figure[part] for figure in figures] for part in ("val", "test"))
+        return mean_std(val), mean_std(test)
+
+    @property
     def seconds_per_epoch(self) -> float:
         """Mean seconds of training an epoch."""
         return mean_std([fit.seconds_per_epoch for fit in self.fits])[0]
@@ -74,12 +83,21 @@ class ExperimentResult:
             "num_parameters": self.num_parameters,
             "val": dict(zip(("mean", "std"), self.val, strict=True)),
             "test": dict(zip(("mean", "std"), self.test, strict=True)),
+            **self._smoothed_mapping(),
             "seconds_per_epoch": self.seconds_per_epoch,
             "peak_memory_bytes": self.peak_memory_bytes,
             "runs": runs,
             "versions": versions(),
         }
         return dict(_without_nan(content))
+
+    def _smoothed_mapping(self) -> dict[str, Any]:
+        if self.smoothed is None:
+            return {}
+        parts = zip(("val", "test"), self.smoothed, strict=True)
+        return {
+            "smoothed": {part: dict(zip(("mean", "std"), of, strict=True)) for part, of in parts}
+        }
 
     def write(self, folder: Path) -> None:
         """Write result.json, and of OGB's data sets leaderboard.json and leaderboard.md.
@@ -93,7 +111,8 @@ class ExperimentResult:
         write_json(folder / "result.json", self.to_mapping())
         if self.metric in OGB and self.metric == self.config.data.name:
             seeds = [fit.seed for fit in self.fits]
-            form = submission(self.config, seeds, self.val, self.test, self.num_parameters)
+            val, test = self.smoothed or (self.val, self.test)
+            form = submission(self.config, seeds, val, test, self.num_parameters)
             write_submission(folder, form)
 
     def summary(self, name: str = "", command: str = "") -> RunSummary:
@@ -137,6 +156,10 @@ def table(results: Sequence[ExperimentResult]) -> str:
                 f"{result.num_parameters:,}",
             ]
         )
+        if result.smoothed is not None:
+            val, test = result.smoothed
+            after = f"{config.model.rpartition('.')[2]} + C&S"
+            rows.append([after, *rows[-1][1:4], spread(*val), spread(*test), *rows[-1][6:]])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ from graphattn.datasets.features import Scale, fill_missing, normalize_rows, sta
 from graphattn.datasets.npz import CorruptDataset, load_npz, named
 from graphattn.datasets.ogb import OgbGraph, open_ogb
 from graphattn.datasets.ogb_table import OGB
+from graphattn.datasets.public import PublicGraph, open_public
+from graphattn.datasets.public_table import PUBLIC
 from graphattn.datasets.splits import Split, splits
 from graphattn.datasets.validation import check_data
 from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
 from graphattn.keys import check_keys
 from graphattn.names import find, foreign
+
+logger = logging.getLogger(__name__)
 
 _LARGEST = 10.0  # features beyond this are taken for quantities in units of their own
 _ROWS = 1 << 16  # of features that are scaled at once
@@ -38,9 +43,9 @@ class Task:
         options: The options it was made with, "auto" resolved.
         graph: The graph, duplicates merged.
         x: Features `[nodes, channels]`, float32.
-        y: Classes `[nodes]`, -1 for unlabelled.
+        y: Classes `[nodes]`, or binary labels `[nodes, tasks]`; -1 for unlabelled.
         splits: The splits of the data set.
-        num_classes: One more than the largest label.
+        num_classes: One more than the largest label, or the number of tasks.
         metric: Name of the metric the data set is judged by.
         digest: Hash of graph, features and labels.
         scale: What the features were standardised by, if they were.
@@ -96,7 +101,7 @@ def load_data(options: DataOptions) -> Data:
     if name in DATASETS or "." in name:
         function, preset = find(name, DATASETS, "data.name")
         check_arguments(function, options.options)
-        place = {"root": options.root} if name in OGB else {}
+        place = {"root": options.root} if name in OGB or name in PUBLIC else {}
         with foreign(name, "data.name"):
             data = function(**{**preset, **place, **options.options})
         if not isinstance(data, Data):
@@ -106,6 +111,7 @@ def load_data(options: DataOptions) -> Data:
         raise ValueError(f"data.root must be a folder of .npz data sets: got {options.root}.")
     inside = {file.stem for file in root.glob("*.npz")} if root else set()
     near = get_close_matches(name.lower().replace("-", "_"), {*DATASETS, *inside}, n=1)
+    near = near or [raw for raw in PUBLIC if raw.endswith(f"-{name.lower().replace('_', '-')}")]
     if name not in inside and near:
         raise ValueError(f"data.name: there is no data set {name!r}: did you mean {near[0]!r}?")
     return named(name, root, nan=options.nan)
@@ -132,7 +138,7 @@ def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> N
 
 
 def load_task(options: DataOptions) -> Task:
-    """Load a data set and make it ready to learn on; of OGB's, graph and features stay on disk.
+    """Load a data set and make it ready to learn on; of raw files, graph and x stay on disk.
 
     Raises:
         ValueError: See `load_data` and `task_of`.
@@ -144,6 +150,11 @@ def load_task(options: DataOptions) -> Task:
     if options.name in OGB:
         check_arguments(open_ogb, options.options)
         return task_of_ogb(open_ogb(options.name, options.root, **options.options), options)
+    if options.name in PUBLIC:
+        check_arguments(open_public, options.options)
+        opened = open_public(options.name, options.root, **options.options)
+        metric = opened.spec.metric
+        return _task_of_cache(opened, opened.splits, opened.spec.num_classes, metric, options)
     return task_of(load_data(options), options)
 
 
@@ -158,7 +169,6 @@ def task_of_ogb(opened: OgbGraph, options: DataOptions) -> Task:
         The task. Graph and features are mapped, unless they must be changed first.
 
     Raises:
-        ValueError: It has several labels a node, which nothing here learns.
         CorruptDataset: Its graph is damaged.
 
     Example:
@@ -166,11 +176,18 @@ def task_of_ogb(opened: OgbGraph, options: DataOptions) -> Task:
         'task_of_ogb'
     """
     spec = opened.spec
-    if spec.num_tasks > 1:
-        raise ValueError(
-            f"{spec.name} has {spec.num_tasks} labels a node, and training learns one: its data "
-            f"can be had from graphattn.datasets.ogb.load_ogb({spec.name!r})."
-        )
+    split = _labelled(opened.split, opened.y)
+    outputs = spec.num_classes if spec.num_tasks == 1 else spec.num_tasks
+    return _task_of_cache(opened, [split], outputs, spec.name, options)
+
+
+def _task_of_cache(
+    opened: OgbGraph | PublicGraph,
+    splits: list[Split],
+    num_classes: int,
+    metric: str,
+    options: DataOptions,
+) -> Task:
     try:
         graph = CSRGraph.load(opened.folder / "graph")
     except ValueError as error:
@@ -193,16 +210,17 @@ def task_of_ogb(opened: OgbGraph, options: DataOptions) -> Task:
         graph=graph,
         x=x,
         y=opened.y,
-        splits=[_labelled(opened.split, opened.y)],
-        num_classes=spec.num_classes,
-        metric=options.metric or spec.name,
+        splits=splits,
+        num_classes=num_classes,
+        metric=options.metric or metric,
         digest=digest_arrays(np.frombuffer(digests, np.uint8)),
         scale=scale if features == "standardize" else None,
     )
 
 
 def _labelled(split: Split, y: Tensor) -> Split:
-    parts = [ids[y.index_select(0, ids) >= 0] for ids in (split.train, split.val, split.test)]
+    known = y >= 0 if y.dim() == 1 else (y >= 0).any(dim=1)
+    parts = [ids[known.index_select(0, ids)] for ids in (split.train, split.val, split.test)]
     return Split(*parts)
 
 
@@ -251,6 +269,12 @@ def task_of(
     graph = CSRGraph.from_data(data)
     if options.undirected:
         graph = graph.to_undirected()
+    elif not graph.is_undirected:
+        logger.info(
+            "%s is directed: a node hears from those that send to it; --data.undirected true adds "
+            "the reverse of every edge",
+            options.name,
+        )
     return Task(
         options=dataclasses.replace(options, features=features),
         graph=graph,

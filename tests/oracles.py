@@ -285,3 +285,46 @@ def bottom_k(edges, num_nodes, seed, num_hops, ranks, offset, count):
     past = {(ranks[node] - offset) % num_nodes: node for node in distance}
     nodes = [past[key] for key in sorted(past)][:count]
     return nodes, [distance[node] for node in nodes]
+
+
+def correct_and_smooth(edges, z, y, labelled, correct_by, smooth_alpha, num_hops):
+    """Correct & Smooth with a dense matrix, node by node; edges are pairs in both directions."""
+    nodes, classes = z.shape
+    a = torch.zeros(nodes, nodes, dtype=z.dtype)
+    for i, j in edges:
+        if i != j:
+            a[i, j] = 1.0
+    degree = [float(row.sum()) for row in a]
+    s = a.clone()
+    for i in range(nodes):
+        for j in range(nodes):
+            if a[i, j]:
+                s[i, j] = 1.0 / math.sqrt(degree[i] * degree[j])
+    one_hot = torch.eye(classes, dtype=z.dtype)
+    scaling, alpha, scale = correct_by
+    start = torch.zeros_like(z)
+    for node in labelled:
+        start[node] = one_hot[y[node]] - z[node]
+    now = start
+    for _ in range(num_hops):
+        now = (1 - alpha) * start + alpha * (s @ now)
+        if scaling == "auto":
+            now = now.clamp(-1, 1)
+        else:
+            for node in labelled:
+                now[node] = start[node]
+    sigma = sum(float(start[node].abs().sum()) for node in labelled) / len(labelled)
+    corrected = z.clone()
+    for node in range(nodes):
+        factor = scale
+        if scaling == "auto":
+            size = float(now[node].abs().sum())
+            factor = sigma / size if size and sigma / size <= 1000 else 1.0
+        corrected[node] = z[node] + factor * now[node]
+    start = corrected.clone()
+    for node in labelled:
+        start[node] = one_hot[y[node]]
+    now = start
+    for _ in range(num_hops):
+        now = ((1 - smooth_alpha) * start + smooth_alpha * (s @ now)).clamp(0, 1)
+    return corrected, now

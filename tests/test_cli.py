@@ -618,7 +618,14 @@ def test_doctor_says_what_is_live_and_what_mends_the_rest(here, capsys, monkeypa
     [
         ("raise OSError('undefined symbol: _ZN2at')", "broken", "built for another torch"),
         ("", "off", "an empty package"),
-        ("def scatter(): ...", "ok", ""),
+        ("def scatter(rows, index, dim, reduce): return rows", "broken", "other sums than torch"),
+        ("def scatter(): ...", "broken", "other sums than torch"),
+        (
+            "def scatter(rows, index, dim, reduce):\n"
+            "    return rows.new_zeros(2, 2).index_add(dim, index, rows)",
+            "ok",
+            "sums as torch does",
+        ),
     ],
 )
 def test_doctor_knows_the_ways_torch_scatter_fails(here, monkeypatch, source, state, words):

@@ -145,3 +145,20 @@ def test_prediction_runs_in_the_precision_of_training():
     judged = classifier.fitted_.result.test_logits.softmax(dim=1)
     nodes = data.test_mask.view(34, -1)[:, 0].nonzero().view(-1)
     assert torch.equal(classifier.predict_proba(data, nodes), judged)
+
+
+def test_label_inputs_work_on_the_graph_fitted_to_alone():
+    club = karate()
+    given = {"train": {"label_inputs": 0.5}}
+    fitted = NodeClassifier("gcn", hidden_channels=8, epochs=2, config=given).fit(club)
+    assert fitted.predict(club).shape == (34,)
+    other = club.clone()
+    other.x = 2 * other.x
+    with pytest.raises(ValueError, match=r"train\.label_inputs must be 0 .* got 0\.5"):
+        fitted.predict(other)
+
+
+def test_correct_and_smooth_is_for_runs():
+    smoothed = {"train": {"correct_and_smooth": True}}
+    with pytest.raises(ValueError, match=r"train\.correct_and_smooth must be false here"):
+        NodeClassifier("gcn", config=smoothed).fit(karate())

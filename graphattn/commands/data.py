@@ -1,4 +1,4 @@
-"""`graphattn data`: list data sets, describe, convert, fetch one of OGB's, or make its twin."""
+"""`graphattn data`: list data sets, describe, convert, fetch one, or make a twin of OGB's."""
 
 import argparse
 import os
@@ -12,6 +12,8 @@ from graphattn.config import DataOptions
 from graphattn.datasets.download import fetch
 from graphattn.datasets.ogb import raw_folder
 from graphattn.datasets.ogb_table import OGB
+from graphattn.datasets.public_fetch import fetch_public
+from graphattn.datasets.public_table import PUBLIC, PublicSpec
 from graphattn.datasets.twin import write_twin
 from graphattn.datasets.unpack import unpack_ogb
 from graphattn.outputs import output_file
@@ -20,7 +22,7 @@ from graphattn.training.metrics import METRICS, metric_by_name
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `graphattn data`: list, describe, convert, fetch one of OGB's, or make its twin.
+    """Run `graphattn data`: list, describe, convert, fetch one, or make a twin of OGB's.
 
     Example:
         >>> main(["list"])
@@ -42,23 +44,23 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> Arguments:
     parser = Arguments(
         prog="graphattn data",
-        description="List data sets, describe or make one, or get one of OGB's.",
+        description="List data sets, describe or make one, or fetch one.",
     )
     names = "list | info | convert | download | synth"
     commands = parser.add_subparsers(dest="action", required=True, metavar=names)
     listing = commands.add_parser("list", help="names that --data.name takes")
     info = commands.add_parser("info", help="what is in a data set")
     convert = commands.add_parser("convert", help="a data set, or own files, as one .npz")
-    download = commands.add_parser("download", help="one of OGB's, from where OGB keeps it")
+    download = commands.add_parser("download", help="a public one, from where its authors keep it")
     synth = commands.add_parser("synth", help="a made data set of the shape of one of OGB's")
     for sub in (listing, info, convert, download):
         sub.add_argument(
             "--root", "--data.root", dest="root", help="folder of data sets [GRAPHATTN_DATA]"
         )
-    for sub in (download, synth):
-        sub.add_argument("name", help=", ".join(OGB))
+    download.add_argument("name", help=", ".join((*OGB, *PUBLIC)))
+    synth.add_argument("name", help=", ".join(OGB))
     download.add_argument("--yes", action="store_true", help="more than 1 GB, and no terminal")
-    download.add_argument("--sha256", help="what the archive's must be [what comes is noted]")
+    download.add_argument("--sha256", help="what the file's must be [what comes is noted]")
     synth.add_argument("--scale", type=float, default=1.0, help="of nodes and edges, to 1 [1]")
     synth.add_argument("--seed", type=int, default=0, help="of all that is drawn [0]")
     synth.add_argument(
@@ -112,23 +114,39 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _download(args: argparse.Namespace) -> int:
-    if args.name not in OGB:
-        raise ValueError(f"download knows {', '.join(OGB)}: got {args.name!r}.")
-    spec = OGB[args.name]
+    if args.name not in OGB and args.name not in PUBLIC:
+        raise ValueError(f"download knows {', '.join((*OGB, *PUBLIC))}: got {args.name!r}.")
     given = args.root or os.environ.get("GRAPHATTN_DATA")
     if not given:
         raise ValueError("download needs a folder to write to: give --root, or GRAPHATTN_DATA.")
     root = Path(given)
+    if args.name in PUBLIC:
+        return _download_public(PUBLIC[args.name], root, args.sha256, args.yes)
+    spec = OGB[args.name]
     folder = raw_folder(spec, root)
     if (folder / "raw").is_dir():
         print(f"{args.name} is in {folder} already.")
         return 0
     archive = root / f"{spec.archive}.zip"
-    found = fetch(
-        spec.url, archive, sha256=args.sha256, size=int(1e9 * spec.gigabytes), yes=args.yes
-    )
+    size = int(1e9 * spec.gigabytes)
+    try:
+        found = fetch(spec.url, archive, sha256=args.sha256, size=size, yes=args.yes)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise OSError(
+            f"{error} Or fetch it by other means and unpack it so that {folder / 'raw'} is there; "
+            "`graphattn train --data.name digits` needs no network."
+        ) from error
     print(f"{unpack_ogb(archive, spec, root)}: unpacked from {archive} (sha256 {found}),")
     print("which is no longer needed. It is read, and cached, by the first run.")
+    return 0
+
+
+def _download_public(spec: PublicSpec, root: Path, sha256: str | None, yes: bool) -> int:
+    for path, found in fetch_public(spec, root, sha256=sha256, yes=yes).items():
+        print(f"{path}: sha256 {found}")
+    print("It is read, and cached, by the first run.")
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from graphattn.arguments import Arguments
 
@@ -170,17 +170,33 @@ def _torch_scatter() -> Finding:
         "pip install --no-build-isolation --no-cache-dir --no-deps torch-scatter==2.1.2 "
         "(minutes; needs a compiler; nothing depends on it)"
     )
+    used = "rows are summed by kernels of our own and by torch's scatter"
     if find_spec("torch_scatter") is None:
-        return Finding("off", "torch-scatter", "not installed: torch's own scatter is used", mend)
+        return Finding("off", "torch-scatter", f"not installed, not needed: {used}", mend)
     try:
         module = importlib.import_module("torch_scatter")
     except (ImportError, OSError) as error:
-        detail = f"built for another torch, not used: {error}".splitlines()[0]
+        detail = f"built for another torch, not used: {used} ({error})".splitlines()[0]
         return Finding("broken", "torch-scatter", detail, f"pip uninstall -y torch-scatter; {mend}")
     if not hasattr(module, "scatter"):
-        detail = "an empty package, not used: torch's own scatter is"
+        detail = f"an empty package, not used: {used}"
         return Finding("off", "torch-scatter", detail, "pip uninstall -y torch-scatter")
-    return Finding("ok", "torch-scatter", _version("torch-scatter") or "installed")
+    if not _sums_as_torch(module):
+        detail = f"gives other sums than torch, not used: {used}"
+        return Finding("broken", "torch-scatter", detail, "pip uninstall -y torch-scatter")
+    detail = f"{_version('torch-scatter') or 'installed'}, sums as torch does; PyG may use it"
+    return Finding("ok", "torch-scatter", detail)
+
+
+def _sums_as_torch(module: Any) -> bool:
+    """Whether torch-scatter adds four rows to two as torch does; it may be built for another."""
+    torch = importlib.import_module("torch")
+    rows, index = torch.arange(8.0).view(4, 2), torch.tensor([1, 0, 1, 1])
+    expected = torch.zeros(2, 2).index_add(0, index, rows)
+    try:
+        return bool(torch.equal(module.scatter(rows, index, dim=0, reduce="sum"), expected))
+    except (RuntimeError, TypeError, OSError, AttributeError):
+        return False
 
 
 def _pyg_lib() -> Finding:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphattn.arguments import Arguments
-from graphattn.experiment import run_folders
 from graphattn.outputs import output_file
 from graphattn.prediction import load_run, write_predictions
+from graphattn.run_folder import run_folders
 
 NODES = "train, val, test, all, or a file of ids (.npy, or text with one a line)"
 
@@ -46,5 +46,6 @@ def main(argv: Sequence[str]) -> int:
     )
     nodes = trained.nodes(args.nodes)
     write_predictions(trained, nodes, args.out)
-    print(f"{len(nodes):,} nodes, {trained.task.num_classes} classes: {args.out}")
+    kind = "classes" if trained.task.y.dim() == 1 else "labels each"
+    print(f"{len(nodes):,} nodes, {trained.task.num_classes} {kind}: {args.out}")
     return 0

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from graphattn.arguments import number_of_bytes
-from graphattn.building import build_store
 from graphattn.config import RunConfig
 from graphattn.memory import memory_limit
 from graphattn.parsing import parse, tokenize_parser, without_sections
 from graphattn.planning import plan_tokenize
+from graphattn.store_building import build_store
 from graphattn.task import load_task
 
 

@@ -1,4 +1,4 @@
-"""`graphattn train`: train, write the run folder, print the table."""
+"""`graphattn train`: train, on one process or on several ranks, write the run folder, print."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from graphattn.experiment import run_experiment
 from graphattn.outputs import output_file
 from graphattn.parsing import parse_run
 from graphattn.results import table
+from graphattn.training.distributed import PATIENCE, joined, launched_ranks
 from graphattn.training.report import write_report
 
 
@@ -24,15 +25,22 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument("--resume", action="store_true")
     flags.add_argument("--overwrite", action="store_true")
     flags.add_argument("--html", type=Path)
+    flags.add_argument("--patience", type=float, default=PATIENCE)
     own, rest = flags.parse_known_args(list(argv))
     config = parse_run(rest)
     if own.resume and own.overwrite:
         raise ValueError("--resume goes on with a run and --overwrite removes it: give one.")
-    if own.resume and not (config.folder / "config.yaml").exists():
+    if not own.patience > 0:
+        raise ValueError(f"--patience must be a number of seconds above 0: got {own.patience}.")
+    first = launched_ranks().first
+    if first and own.resume and not (config.folder / "config.yaml").exists():
         raise ValueError(f"--resume needs a run to go on with: there is none in {config.folder}.")
-    if own.html is not None:
+    if first and own.html is not None:
         output_file(own.html, "html", (".html", ".htm"))
-    result = run_experiment(config, overwrite=own.overwrite)
+    with joined(config.device, patience=own.patience) as ranks:
+        result = run_experiment(config, overwrite=own.overwrite, ranks=ranks)
+    if not first:
+        return 0
     runs = len(result.fits)
     spread = f": mean ± unbiased standard deviation over {runs} runs" if runs > 1 else ""
     print(f"{table([result])}\n\nmetric: {result.metric}{spread}\nrun folder: {config.folder}")

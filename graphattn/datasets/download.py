@@ -71,11 +71,19 @@ def fetch(
         ValueError: url must begin with https://: got 'ftp://example.org/a.zip'.
     """
     _check_url(url)
+    fresh = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     output_folder(path.parent, "the folder of the download")
-    with lock(path.with_name(f".{path.name}.lock")):
-        if path.exists():
-            return _known(url, path, sha256)
-        return _Download(url, path, size, yes, progress).run(sha256)
+    locked = lock(path.with_name(f".{path.name}.lock"))
+    try:
+        with locked:
+            if path.exists():
+                return _known(url, path, sha256)
+            return _Download(url, path, size, yes, progress).run(sha256)
+    finally:
+        if fresh and [entry.name for entry in path.parent.iterdir()] == [f".{path.name}.lock"]:
+            Path(locked.lock_file).unlink()  # nothing has come: no folder of ours is left behind
+            for folder in fresh:
+                folder.rmdir()
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 import difflib
 import json
+import logging
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +20,9 @@ from torch_geometric.data import Data
 from graphattn.datasets.features import fill_missing
 from graphattn.datasets.splits import splits
 from graphattn.datasets.validation import check_data, check_edges, count_nodes
+from graphattn.edges import check_whole
 
+_LOG = logging.getLogger(__name__)
 MASKS = ("train_mask", "val_mask", "test_mask")
 PER_NODE = ("ecc16", "y_float", "valid_mask", "accident_count", "osmid")
 PER_EDGE = ("edge_length", "edge_type")
@@ -37,6 +41,7 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
+    tokenize.TokenError,  # a header that numpy takes for one of Python 2
 )
 
 
@@ -141,7 +146,10 @@ def _read(path: Path, max_bytes: int) -> dict[str, NDArray[Any]]:
                 "if you trust it, raise max_bytes."
             )
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+            arrays = {key: archive[key] for key in archive.files}
+        if odd := [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{odd[0]!r} in it is no array")
+        return arrays
     except CorruptDataset:
         raise
     except _UNREADABLE as error:
@@ -157,7 +165,7 @@ def _to_data(arrays: Mapping[str, NDArray[Any]], stem: str, max_bytes: int) -> D
         raise ValueError(f"edge_index is needed, [2, edges]: got {kind}; this reads graphs.")
     meta = _meta(arrays)
     metric = str(meta.get("metric", "accuracy"))
-    data = Data(edge_index=_whole(arrays, "edge_index"))
+    data = Data(edge_index=_ids(arrays["edge_index"]))
     x = _features(arrays, max_bytes)
     if x is not None:
         data.x = torch.from_numpy(x)
@@ -201,6 +209,14 @@ def _whole(arrays: Mapping[str, NDArray[Any]], key: str) -> torch.Tensor:
     if array.dtype.kind not in "iu":
         raise TypeError(f"{key} must hold whole numbers: got {array.dtype}.")
     return torch.from_numpy(array.astype(np.int64))
+
+
+def _ids(edges: NDArray[Any]) -> torch.Tensor:
+    if edges.dtype.kind == "f" and edges.ndim == 2:
+        check_whole(edges)
+        _LOG.info("edge_index holds whole numbers as %s; taken as integers", edges.dtype)
+        edges = edges.clip(-(2.0**62), 2.0**62).astype(np.int64)
+    return _whole({"edge_index": edges}, "edge_index")
 
 
 def _labels(y: NDArray[Any]) -> torch.Tensor:

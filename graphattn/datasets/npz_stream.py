@@ -1,6 +1,7 @@
 """One array of a large ``.npz`` archive, read from front to back without holding it in memory."""
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -26,6 +27,7 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
+    tokenize.TokenError,
 )
 
 

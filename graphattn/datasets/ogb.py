@@ -17,7 +17,13 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from graphattn.datasets.npz import CorruptDataset
-from graphattn.datasets.ogb_cache import CacheBuilder, cache_folder, check_cache, read_manifest
+from graphattn.datasets.ogb_cache import (
+    CacheBuilder,
+    cache_folder,
+    cached_edges,
+    check_cache,
+    read_manifest,
+)
 from graphattn.datasets.ogb_files import PARTS
 from graphattn.datasets.ogb_raw import RawFolder
 from graphattn.datasets.ogb_table import OGB, OgbSpec
@@ -152,15 +158,11 @@ def load_ogb(
         FileNotFoundError: There are no raw files; see `open_ogb` for the others.
     """
     opened = open_ogb(name, root, cache=cache, progress=progress)
-    rowptr, col = (_mapped(opened.folder / "graph", f"{key}.npy") for key in ("rowptr", "col"))
-    edges = np.empty((2, len(col)), np.int64)
-    edges[0] = col
-    edges[1] = np.repeat(np.arange(len(rowptr) - 1), np.diff(rowptr))
     train, val, test = opened.split.masks(len(opened.x))
     data = Data(
         x=opened.x,
         y=opened.y,
-        edge_index=torch.from_numpy(edges),
+        edge_index=cached_edges(opened.folder),
         train_mask=train,
         val_mask=val,
         test_mask=test,

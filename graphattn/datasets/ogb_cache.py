@@ -1,27 +1,35 @@
-"""The cache of an OGB data set: built once beside nobody's files, resumed after a kill, opened."""
+"""The cache of raw files: built once beside nobody's files, resumed after a kill, opened."""
 
 import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from filelock import Timeout
+from torch import Tensor
 
 from graphattn.datasets.npz import CorruptDataset
 from graphattn.datasets.ogb_raw import RawFolder
 from graphattn.datasets.ogb_steps import steps
 from graphattn.datasets.ogb_table import OgbSpec
+from graphattn.datasets.public_raw import RawFiles
+from graphattn.datasets.public_table import PublicSpec
 from graphattn.files import digest_arrays, read_array, read_json, sync_folder, write_json
 from graphattn.outputs import delete_folder, lock, output_folder
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 1
+_CSR = ("rowptr", "col")
+Plan = Callable[[Any], Mapping[str, Callable[[Any, Path, dict[str, Any]], dict[str, Any]]]]
 _MARKS = ("journal.json", "journal.json.part", "manifest.json")
 
 
-def cache_folder(spec: OgbSpec, source: Path, cache: str | Path | None = None) -> Path:
+def cache_folder(spec: OgbSpec | PublicSpec, source: Path, cache: str | Path | None = None) -> Path:
     """Return where a data set is cached: a folder for each place raw files were read from.
 
     Args:
@@ -50,6 +58,7 @@ class CacheBuilder:
     Args:
         path: The cache folder.
         raw: What it is made of; only read.
+        plan: Gives the steps from raw files to arrays, in order; by default those of OGB's.
 
     Example:
         >>> from graphattn.datasets.ogb_table import OGB
@@ -58,8 +67,13 @@ class CacheBuilder:
         False
     """
 
-    def __init__(self, path: Path, raw: RawFolder) -> None:
-        self._path, self._raw = path, raw
+    def __init__(
+        self,
+        path: Path,
+        raw: RawFolder | RawFiles,
+        plan: Plan | None = None,
+    ) -> None:
+        self._path, self._raw, self._plan = path, raw, plan
         self._work = path.with_name(f".{path.name}.building")
         self._old = path.with_name(f".{path.name}.replaced")
 
@@ -100,7 +114,8 @@ class CacheBuilder:
         journal = self._resume(stat)
         done: dict[str, dict[str, Any]] = journal["done"]
         facts = {key: value for step in done.values() for key, value in step["facts"].items()}
-        for name, step in steps(self._raw).items():
+        plan: Plan = self._plan or steps
+        for name, step in plan(self._raw).items():
             if name in done:
                 continue
             _LOG.info("%s: reading its %s", self._raw.spec.name, name)
@@ -162,7 +177,7 @@ class CacheBuilder:
         sync_folder(self._path.parent)
 
 
-def read_manifest(folder: Path, spec: OgbSpec) -> dict[str, Any]:
+def read_manifest(folder: Path, spec: OgbSpec | PublicSpec) -> dict[str, Any]:
     """Read what a cache says of itself, and look whether its files are of the right length.
 
     Args:
@@ -200,7 +215,7 @@ def read_manifest(folder: Path, spec: OgbSpec) -> dict[str, Any]:
     return manifest
 
 
-def check_cache(folder: Path, spec: OgbSpec) -> None:
+def check_cache(folder: Path, spec: OgbSpec | PublicSpec) -> None:
     """Read every array of a cache and compare its hash; that of the graph is compared when opened.
 
     Raises:
@@ -212,6 +227,31 @@ def check_cache(folder: Path, spec: OgbSpec) -> None:
                 f"{folder / name} is damaged: its hash is not the one in manifest.json; "
                 f"delete {folder} to build it anew."
             )
+
+
+def cached_edges(folder: Path) -> Tensor:
+    """Read the edges of a cache into memory, 16 bytes each.
+
+    Args:
+        folder: Of the cache.
+
+    Returns:
+        Sources and targets `[2, edges]`, ordered by target, then source.
+
+    Raises:
+        ValueError: They are damaged.
+
+    Example:
+        >>> cached_edges(Path("nowhere"))
+        Traceback (most recent call last):
+        ...
+        graphattn.corrupt.CorruptFile: nowhere...rowptr.npy cannot be read as an array ...
+    """
+    rowptr, col = (read_array(folder / "graph" / f"{key}.npy", mmap=True) for key in _CSR)
+    edges = np.empty((2, len(col)), np.int64)
+    edges[0] = col
+    edges[1] = np.repeat(np.arange(len(rowptr) - 1), np.diff(rowptr))
+    return torch.from_numpy(edges)
 
 
 def _is_sound(path: Path, digest: str) -> bool:

@@ -92,8 +92,9 @@ def _members(opened: zipfile.ZipFile, spec: OgbSpec) -> dict[str, zipfile.ZipInf
         )
     for entry in entries:
         path, kind = PurePosixPath(entry.filename), stat.S_IFMT(entry.external_attr >> 16)
-        odd = path.is_absolute() or ".." in path.parts or "\\" in entry.orig_filename
-        if odd or "\0" in entry.orig_filename or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        odd = not path.name or path.is_absolute() or ".." in path.parts
+        odd = odd or "\\" in entry.orig_filename or "\0" in entry.orig_filename
+        if odd or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise CorruptDataset(
                 f"{opened.filename} must hold plain files below one folder: "
                 f"got {entry.orig_filename[:80]!r}."

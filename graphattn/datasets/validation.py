@@ -5,6 +5,8 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphattn.edges import check_whole
+
 
 def check_data(data: Data, *, num_classes: int | None = None) -> None:
     """Checks features, labels and the sizes of everything that has one row a node.
@@ -49,12 +51,12 @@ def check_edges(edge_index: Tensor, num_nodes: int) -> None:
     """Checks the shape, the type and the range of edges.
 
     Args:
-        edge_index: should be `[2, edges]`, whole.
+        edge_index: should be `[2, edges]`; whole numbers in a float type pass.
         num_nodes: ids run from 0 to num_nodes - 1.
 
     Raises:
-        ValueError: the shape is wrong, or an id is out of range; the first five are named.
-        TypeError: the ids are of a floating type.
+        ValueError: the shape is wrong, or an id is fractional or out of range; the first five are
+            named.
 
     Example:
         >>> check_edges(torch.tensor([[0], [1]]), num_nodes=2)
@@ -64,7 +66,7 @@ def check_edges(edge_index: Tensor, num_nodes: int) -> None:
         hint = "; it looks transposed: use edge_index.t()" if is_turned else ""
         raise ValueError(f"edge_index must be [2, edges]: got {list(edge_index.shape)}{hint}.")
     if edge_index.is_floating_point():
-        raise TypeError(f"edge_index must hold whole node ids: got {edge_index.dtype}.")
+        check_whole(edge_index.numpy(force=True))
     wrong = ((edge_index < 0) | (edge_index >= num_nodes)).nonzero()
     if len(wrong):
         first = ", ".join(f"edge_index[{i},{e}]={edge_index[i, e]}" for i, e in wrong[:5].tolist())
@@ -125,7 +127,8 @@ def _check_features(x: Tensor) -> None:
         raise ValueError(
             "Features must be finite numbers: got NaN or infinity in rows "
             f"{first_offenders(bad)} of {len(x)}. Mend them, or let "
-            "graphattn.datasets.features.fill_missing(data, 'zero' | 'mean' | 'drop') do so."
+            "graphattn.datasets.features.fill_missing(data, 'zero' | 'mean' | 'drop') do so "
+            "(--data.nan zero, mean or drop)."
         )
 
 

@@ -8,6 +8,7 @@ from torch_geometric.nn import BatchNorm
 
 from graphattn.checks import check_least
 from graphattn.ops.codebook import code_sums, nearest_code, recount, smooth_sizes
+from graphattn.ops.ranks import ALONE, Ranks
 
 
 class CodebookAttention(nn.Module):
@@ -28,6 +29,10 @@ class CodebookAttention(nn.Module):
     the graph (``codes``, ``seeds``): nodes never visited count nowhere. Without that, the moving
     average of the cluster sizes takes its place, so the layer serves as global attention over the
     node features of any PyG model.
+
+    Where several processes train one model, the codes follow the batches of all of them
+    (:attr:`ranks`): sums and counts are added up in one message, and who joined which code is told
+    to all, so that every process holds the same codes and the same exact histogram.
 
     Source: the global module of LargeGT, section 3 of https://arxiv.org/abs/2312.11109, after GOAT.
 
@@ -52,6 +57,7 @@ class CodebookAttention(nn.Module):
         torch.Size([100, 16])
     """
 
+    ranks: Ranks
     codebook: Tensor
     keys: Tensor
     code_sum: Tensor
@@ -78,6 +84,7 @@ class CodebookAttention(nn.Module):
             raise ValueError(f"decay must be in (0, 1): got decay={decay}.")
         channels = global_channels + pe_channels
         self.heads, self.decay, self.reseed_below = heads, decay, reseed_below
+        self.ranks = ALONE
         self.global_channels, self.pe_channels = global_channels, pe_channels
         self.out_channels = heads * head_channels
         self.lin_in = nn.Linear(in_channels, global_channels)
@@ -203,12 +210,12 @@ class CodebookAttention(nn.Module):
         """
         if codes is not None and seeds is None:
             raise ValueError("codes needs seeds, the ids of the batch: got codes without seeds.")
-        if u.size(0) == 0:
+        if u.size(0) == 0 and self.ranks.alone:
             return u.new_zeros(0, dtype=torch.long)
         with torch.autocast(u.device.type, enabled=False):
             x = self.norm(u.detach().to(self.codebook.dtype))
             code, distance = nearest_code(x, self.codebook)
-            counts, sums = code_sums(x, code, self.codebook.size(0))
+            counts, sums = self.ranks.pack_sum(*code_sums(x, code, self.codebook.size(0)))
             size = self.cluster_size * self.decay + (1.0 - self.decay) * counts
             self.cluster_size.copy_(smooth_sizes(size))
             self.code_sum.mul_(self.decay).add_(sums, alpha=1.0 - self.decay)
@@ -218,11 +225,13 @@ class CodebookAttention(nn.Module):
             scale = (self.norm.module.running_var + self.norm.module.eps).sqrt()
             self.keys.copy_(self.codebook * scale + self.norm.module.running_mean)
             if codes is not None and seeds is not None:
-                recount(self.count, codes, seeds, code)
+                joined = self.ranks.gather(torch.stack([seeds, code], dim=1))
+                recount(self.count, codes, *joined.unbind(1))
         return code
 
     def _reseed(self, x: Tensor, distance: Tensor) -> None:
         """Puts the smallest codes, where too small, on the nodes farthest from their codes."""
+        x, distance = self.ranks.gather(x), self.ranks.gather(distance)
         num = min(x.size(0), self.cluster_size.numel())
         smallest = self.cluster_size.argsort(stable=True)[:num]
         farthest = distance.argsort(descending=True, stable=True)[:num]

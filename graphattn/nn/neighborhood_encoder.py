@@ -152,7 +152,8 @@ class NeighborhoodEncoder(nn.Module):
         added = self.attention.project(tokens.flatten(0, 1))
         num_rows = projected.qkv.size(0)
         projected = RowTables(*(torch.cat(pair) for pair in zip(projected, added, strict=True)))
-        place = torch.arange(num_seeds * num_tokens, device=index.device).view(num_seeds, -1)
+        place = torch.arange(num_seeds * num_tokens, device=index.device)
+        place = place.view(num_seeds, num_tokens)
         index = torch.cat([index, place + num_rows], dim=1)
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(num_seeds, num_tokens)], dim=1)

@@ -132,8 +132,8 @@ def plan_sizes(
     again = hops if slices > 1 else 0  # slices are merged
     reads = x * (2 + slices) + slices * num_hops * graph + hops + 2 * again  # hashed, too
     writes = hops + again
-    seconds = (num_edges + num_nodes) * num_hops * slices
-    seconds *= _seconds_an_edge(num_nodes, at_once, dtype)
+    sums = (num_edges + num_nodes) * num_hops * slices
+    seconds = sums * _seconds_an_edge(num_nodes, at_once, dtype)
     seconds += writes * rates[0] + reads * rates[1]
     disk = hops + again // max(1, num_hops)
     return PropagationPlan(num_hops, channels, at_once, used, disk, reads + writes, seconds)

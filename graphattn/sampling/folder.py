@@ -2,29 +2,16 @@
 
 import logging
 import re
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from filelock import Timeout
-from tqdm import tqdm
 
-from graphattn.files import (
-    check_space,
-    digest_arrays,
-    read_array,
-    read_json,
-    sync_folder,
-    write_array,
-    write_json,
-)
+from graphattn.files import digest_arrays, read_json, sync_folder
 from graphattn.graph import CSRGraph
-from graphattn.memory import release, usable_memory
-from graphattn.ops.out_of_core import propagate_to
-from graphattn.ops.propagation_plan import plan_propagation
 from graphattn.outputs import delete_folder, lock, output_folder
+from graphattn.sampling.filling import Arrays, Fill, Unfinished, fill_here
 from graphattn.sampling.manifest import (
     FORMAT,
     differences,
@@ -36,13 +23,11 @@ from graphattn.sampling.recipe import Recipe
 
 _LOG = logging.getLogger(__name__)
 
-Arrays = dict[str, npt.NDArray[Any]]
-
-
 _MARKS = ("journal.json", "journal.json.part", "manifest.json")  # of a folder that we made
 _OURS = re.compile(  # all that a build can leave in one
     r"(journal|manifest)\.json(\.part)?|graph|hops|(features|own|pe)-\d{5,}\.npy(\.part)?"
 )
+_PARTS = re.compile(r"hops/(x|(in|out)\d+(-\d+){4}|(in|out)\d+)\.npy")  # kept after a kill, too
 
 
 class FolderBuilder:
@@ -61,12 +46,14 @@ class FolderBuilder:
         overwrite: Replace a store that was made from other inputs or options.
         memory: Bytes that propagation may use; where hops would take more they are computed in
             slices of columns, by way of the disk.
+        fill: Makes what is missing; by default this process does.
 
     Raises:
         ValueError: ``shard_rows`` is below 1.
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> graph = CSRGraph.from_edge_index(np.array([[0], [1]]))
         >>> path = Path(tempfile.mkdtemp()) / "store"
         >>> FolderBuilder(path, graph, {"x": np.ones((2, 1), "f4")}, Recipe(), 4).build()
@@ -84,12 +71,13 @@ class FolderBuilder:
         *,
         overwrite: bool = False,
         memory: int | None = None,
+        fill: Fill | None = None,
     ) -> None:
         if shard_rows < 1:
             raise ValueError(f"shard_rows must be at least 1: got shard_rows={shard_rows}.")
         self._path, self._graph, self._inputs, self._recipe = path, graph, inputs, recipe
         self._overwrite = overwrite
-        self._memory = usable_memory() if memory is None else memory
+        self._fill: Fill = partial(fill_here, memory=memory) if fill is None else fill
         self._work = path.with_name(f".{path.name}.building")
         self._old = path.with_name(f".{path.name}.replaced")
         self._wanted: dict[str, Any] = {
@@ -99,7 +87,6 @@ class FolderBuilder:
             | {name: digest_arrays(array) for name, array in sorted(inputs.items())},
             "shapes": _shapes(recipe, inputs),
         }
-        self._files: dict[str, str] = {}  # finished files, and their hashes
 
     def build(self, *, progress: bool = False) -> None:
         """Makes the folder hold what is wanted: does nothing, repairs, resumes or builds.
@@ -125,8 +112,9 @@ class FolderBuilder:
             if self._is_current():
                 _remove(self._old)  # a kill right after publishing left it
             else:
-                self._resume()
-                self._fill(progress)
+                store = self._resume()
+                self._fill(store, progress)
+                store.finish()
                 self._publish()
         finally:
             only_one.release()
@@ -168,7 +156,7 @@ class FolderBuilder:
             self._path.rename(self._work)
         return not damaged
 
-    def _resume(self) -> None:
+    def _resume(self) -> Unfinished:
         """Finds what an earlier attempt has finished; drops what is damaged or of other inputs."""
         journal: dict[str, Any] = {}
         for name in ("journal.json", "manifest.json"):
@@ -180,65 +168,16 @@ class FolderBuilder:
             _remove(self._work)
             journal = {}
         self._work.mkdir(exist_ok=True)
-        mine = set(shard_names(self._wanted)) | {f"hops/{name}.npy" for name in self._hop_names()}
-        self._files = {
+        mine = set(shard_names(self._wanted))
+        files = {
             name: journal["files"][name]
             for name in journal.get("files", {})
-            if name in mine and is_sound(self._work, journal, name)
+            if (name in mine or _PARTS.fullmatch(name)) and is_sound(self._work, journal, name)
         }
-        self._record()  # first of all: it marks the folder as ours
+        store = Unfinished(self._work, self._graph, self._inputs, self._recipe, self._wanted, files)
+        store.record()  # first of all: it marks the folder as ours
         (self._work / "hops").mkdir(exist_ok=True)
-
-    def _fill(self, progress: bool) -> None:
-        """Writes the hops and shards that are missing, then the graph and the manifest."""
-        missing = [name for name in shard_names(self._wanted) if name not in self._files]
-        needs_hops = any(not name.startswith("pe-") for name in missing)
-        hops = [name for name in self._hop_names() if needs_hops]
-        check_space(self._work, self._bytes_missing(missing, hops))
-        with tqdm(
-            total=len(hops) + len(missing), desc="token store", disable=None if progress else True
-        ) as bar:
-            known = {"x": self._inputs["x"]}
-            for name in hops:
-                if f"hops/{name}.npy" in self._files:
-                    known[name] = read_array(self._work / f"hops/{name}.npy", mmap=True)
-            bar.update(len(known) - 1)
-            if needs_hops and self._in_memory() > self._memory:
-                known |= self._spread_on_disk(progress)
-                bar.update(len(self._hop_names()))
-            elif needs_hops:
-                for name, hop in self._recipe.compute(self._graph, self._inputs["x"], known):
-                    self._write(f"hops/{name}.npy", hop)
-                    known[name] = read_array(self._work / f"hops/{name}.npy", mmap=True)
-                    bar.update()
-            for name in missing:
-                self._write(name, self._shard(name, known))
-                bar.update()
-        self._graph.save(self._work / "graph")
-        shutil.rmtree(self._work / "hops")
-        self._files = {name: self._files[name] for name in shard_names(self._wanted)}
-        write_json(self._work / "manifest.json", self._wanted | {"files": self._files})
-        (self._work / "journal.json").unlink()
-
-    def _in_memory(self) -> int:
-        nodes, channels = self._inputs["x"].shape
-        return self._recipe.memory(nodes, self._graph.num_edges, channels)
-
-    def _spread_on_disk(self, progress: bool) -> Arrays:
-        """Computes all hops without ever holding one; says first what it will take."""
-        known: Arrays = {}
-        x, recipe = self._inputs["x"], self._recipe
-        for side, hops in recipe.longest().items():
-            if hops:
-                graph = self._graph if side == "in" else self._graph.reverse()
-                folder, memory = self._work / "hops" / side, self._memory
-                plan = plan_propagation(folder, graph, x, hops, memory=memory)
-                _LOG.warning("features need more memory than there is: %s", plan)
-                spread = propagate_to(
-                    folder, graph, x, hops, memory=memory, norm=recipe.norm, progress=progress
-                )
-                known |= {f"{side}{hop}": array for hop, array in enumerate(spread, 1)}
-        return known
+        return store
 
     def _publish(self) -> None:
         """Puts the finished folder in its place; the older one goes only after that."""
@@ -248,42 +187,6 @@ class FolderBuilder:
         self._work.rename(self._path)
         sync_folder(self._path.parent)
         _remove(self._old)
-
-    def _shard(self, name: str, hops: Arrays) -> npt.NDArray[Any]:
-        table, number = name.removesuffix(".npy").split("-")
-        rows = int(self._wanted["parameters"]["shard_rows"])
-        part = slice(int(number) * rows, (int(number) + 1) * rows)
-        if table == "pe":
-            return self._inputs["pe"][part]
-        features, own = self._recipe.hop_names()
-        names = features if table == "features" else own
-        rows_of_hops = [hops[hop][part] for hop in names]
-        shard = self._recipe.interleave(rows_of_hops)
-        for block in rows_of_hops:
-            release(block)
-        return shard
-
-    def _write(self, name: str, array: npt.NDArray[Any]) -> None:
-        write_array(self._work / name, array)
-        self._files[name] = digest_arrays(array)
-        self._record()
-
-    def _record(self) -> None:
-        write_json(self._work / "journal.json", self._wanted | {"files": self._files})
-
-    def _hop_names(self) -> list[str]:
-        features, own = self._recipe.hop_names()
-        return sorted(set(features + own) - {"x"})
-
-    def _bytes_missing(self, missing: list[str], hops: list[str]) -> int:
-        shapes, shard_rows = self._wanted["shapes"], self._wanted["parameters"]["shard_rows"]
-        size = self._graph.rowptr.nbytes + self._graph.col.nbytes
-        for name in missing:
-            shape = shapes[name.split("-")[0]]
-            width = 4 if name.startswith("pe-") else np.dtype(self._recipe.dtype).itemsize
-            size += width * min(shard_rows, shape[0]) * int(np.prod(shape[1:]))
-        new = [hop for hop in hops if f"hops/{hop}.npy" not in self._files]
-        return int(size + len(new) * self._inputs["x"].nbytes)
 
 
 def _check_ours(folder: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from graphattn.checks import check_least
 from graphattn.kernels.distinct import distinct
 from graphattn.ops.neighborhood import Neighborhood, Pool
+from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.ahead import in_order
 from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.buffers import Buffers
@@ -102,6 +103,8 @@ class TokenLoader:
         num_workers: Threads that prepare batches ahead; changes no bit of any batch.
         pin_memory: Gather rows into pinned memory, which a GPU reads while it computes.
         seed: Any integer.
+        ranks: Which process this is of how many that share every batch: each gets its part, by
+            position, with the tokens that one process would draw. A part may be empty.
 
     Raises:
         ValueError: A size is out of its range, a seed is no node, or ``y`` has not one row a node.
@@ -129,6 +132,7 @@ class TokenLoader:
     num_workers: int = 0
     pin_memory: bool = False
     seed: int = 0
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         """Refuses what cannot be gone through; brings seeds and labels to the CPU."""
@@ -173,18 +177,9 @@ class TokenLoader:
         parts = torch.split(seeds, self.batch_size) if seeds.numel() else ()
         yield from in_order(lambda part: self._prepare(part, epoch), parts, self.num_workers)
 
-    def _prepare(self, seeds: Tensor, epoch: int) -> TokenBatch:
-        options = {} if self.pool is None else {"pool": self.pool}
-        tokens = self._draw(
-            self.store.graph,
-            seeds,
-            self.num_samples,
-            num_hops=self.num_hops,
-            direction=self.store.direction,
-            seed=self.seed,
-            epoch=epoch if self.resample else 0,
-            **options,
-        )
+    def _prepare(self, batch: Tensor, epoch: int) -> TokenBatch:
+        part = self.ranks.part(batch.numel())
+        seeds, tokens = batch[part], self._tokens(batch, part, epoch if self.resample else 0)
         nodes, ids = distinct(tokens.ids.numpy(), self.store.num_nodes)
         return TokenBatch(
             seeds=seeds,
@@ -196,3 +191,16 @@ class TokenLoader:
             pe=self.store.gather_pe(seeds),
             y=None if self.y is None else self.y.index_select(0, seeds),
         )
+
+    def _tokens(self, batch: Tensor, part: slice, epoch: int) -> Neighborhood:
+        """Draws for a part of a batch what is drawn for it with the whole batch."""
+        options: dict[str, Any] = {} if self.pool is None else {"pool": self.pool}
+        options |= {"num_hops": self.num_hops, "direction": self.store.direction}
+        options |= {"seed": self.seed, "epoch": epoch}
+        graph, draw = self.store.graph, self._draw
+        if isinstance(draw, BottomKSampler) and not self.ranks.alone:
+            return draw.of_part(graph, batch, part, self.num_samples, **options)
+        if independent(draw) is draw:
+            return draw(graph, batch[part], self.num_samples, **options)
+        drawn = draw(graph, batch, self.num_samples, **options)
+        return Neighborhood(*(table[part] for table in drawn))

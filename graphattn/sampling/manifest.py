@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graphattn.corrupt import CorruptFile
 from graphattn.files import digest_arrays, read_array, read_json
 from graphattn.sampling.recipe import Recipe
 
@@ -20,7 +21,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         ``format``, ``parameters``, ``inputs``, ``shapes`` and ``files``, all of sound types.
 
     Raises:
-        ValueError: There is no store, it is of another format, or its manifest makes no sense.
+        ValueError: There is no store, or it is of another format.
+        CorruptFile: Its manifest makes no sense.
 
     Example:
         >>> read_manifest(Path("nowhere"))
@@ -50,7 +52,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         sound = sound and len(files) == sum(-(-shape[0] // shard_rows) for shape in shapes.values())
         sound = sound and set(files) == set(shard_names(manifest))
     if not sound:
-        raise ValueError(
+        raise CorruptFile(
             f"{path / 'manifest.json'} is damaged: its entries do not fit together; "
             "build the store again."
         )
@@ -115,14 +117,14 @@ def check_shards(path: Path, manifest: dict[str, Any]) -> None:
         manifest: As :func:`read_manifest` returns it.
 
     Raises:
-        ValueError: A shard is damaged; the message names it.
+        CorruptFile: A shard is damaged; the message names it.
 
     Example:
         >>> check_shards(Path("."), {"shapes": {}, "parameters": {"shard_rows": 1}})
     """
     for name in shard_names(manifest):
         if not is_sound(path, manifest, name):
-            raise ValueError(
+            raise CorruptFile(
                 f"shard {path / name} is damaged: its hash is not the manifest's; "
                 "build the store again, which rebuilds this shard only."
             )

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from graphattn.corrupt import CorruptFile
 from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import Norm
@@ -176,15 +177,15 @@ class TokenStore:
             The store, memory-mapped.
 
         Raises:
-            ValueError: There is no store, or a file of it is missing or damaged; the message names
-                it.
+            ValueError: There is no store, or one of another format.
+            CorruptFile: A file of it is missing or damaged; the message names it.
         """
         path = Path(path)
         manifest = read_manifest(path)
         graph = CSRGraph.load(path / "graph")
         rows = manifest["shapes"]["features"][0]
         if rows != graph.num_nodes or graph.digest() != manifest["inputs"].get("graph"):
-            raise ValueError(
+            raise CorruptFile(
                 f"{path / 'graph'} is not the graph that the store was made from; "
                 "build the store again."
             )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from graphattn.corrupt import CorruptFile
 from graphattn.files import read_array
 from graphattn.kernels.gather import gather_rows
 from graphattn.sampling.buffers import Buffers
@@ -54,7 +55,7 @@ class Table:
             The table.
 
         Raises:
-            ValueError: A shard is missing, truncated, or of another type or shape.
+            CorruptFile: A shard is missing, truncated, or of another type or shape.
 
         Example:
             >>> Table.open([], (0, 3), 4).shape
@@ -65,7 +66,7 @@ class Table:
             array = read_array(path, mmap=True)
             rows = min(shard_rows, shape[0] - i * shard_rows)
             if array.dtype != np.dtype(dtype) or array.shape != (rows, *shape[1:]):
-                raise ValueError(
+                raise CorruptFile(
                     f"shard {path} must be {dtype} of shape {[rows, *shape[1:]]}: "
                     f"got {array.dtype} of shape {list(array.shape)}; build the store again."
                 )

@@ -5,8 +5,10 @@ from importlib import import_module
 _HOMES = {
     "FitOptions": "options",
     "TokenOptions": "options",
-    "FullBatchFeed": "feeds",
+    "FullBatchFeed": "whole_graph",
     "TokenFeed": "feeds",
+    "LabelInputs": "label_inputs",
+    "LabelOptions": "options",
     "fit": "fitting",
     "FitResult": "fitting",
     "load_weights": "checkpoint",

@@ -1,4 +1,4 @@
-"""What the loop asks of a feed, and what every feed does alike: labels, training nodes, device."""
+"""What the loop asks of a feed, and what every feed does alike: evaluation, precision, checks."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator
@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from graphattn.names import foreign, import_path
@@ -137,73 +137,6 @@ def autocast(device: torch.device, options: FitOptions) -> torch.autocast:
         torch.bfloat16
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=options.autocast == "bfloat16")
-
-
-def classes(
-    y: Shaped[Tensor, "nodes ..."], out_channels: int | None = None
-) -> tuple[Int[Tensor, " nodes"], int]:
-    """Return labels as integers on the CPU, and how many classes there are.
-
-    Args:
-        y: One class a node; below zero is unlabelled.
-        out_channels: Classes; by default one more than the largest label.
-
-    Raises:
-        ValueError: Labels that are no integers, several a node, or beyond `out_channels`.
-
-    Example:
-        >>> classes(torch.tensor([[2], [-1]]))
-        (tensor([ 2, -1]), 3)
-    """
-    if y.dim() == 2 and y.shape[1] == 1:
-        y = y.view(-1)
-    if y.dim() != 1 or y.is_floating_point() or y.is_complex():
-        raise ValueError(
-            "y must hold one class a node, as integers with -1 for unlabelled: "
-            f"got {y.dtype} of shape {tuple(y.shape)}."
-        )
-    y = y.detach().cpu().long().clamp(min=-1)
-    found = int(y.max()) + 1 if len(y) else 0
-    count = max(found, 1) if out_channels is None else out_channels
-    if found > count:
-        too_large = int((y >= count).sum())
-        raise ValueError(
-            f"labels must lie in 0..{count - 1}: got {too_large} labels up to {found - 1}."
-        )
-    return y, count
-
-
-def trainable(nodes: Int[Tensor, " train"], y: Int[Tensor, " nodes"]) -> Int[Tensor, " labelled"]:
-    """Return the nodes that have a label, each once; what has none is never trained on.
-
-    Args:
-        nodes: Training nodes.
-        y: Labels; below zero is unlabelled.
-
-    Raises:
-        ValueError: A node out of range, or no labelled node at all.
-
-    Example:
-        >>> trainable(torch.tensor([0, 2]), torch.tensor([1, 0, 0]))
-        tensor([0, 2])
-    """
-    nodes = nodes.detach().cpu().long().view(-1)
-    if len(nodes) and not 0 <= int(nodes.min()) <= int(nodes.max()) < len(y):
-        raise ValueError(
-            f"train_nodes must lie in 0..{len(y) - 1}: got {int(nodes.min())}..{int(nodes.max())}."
-        )
-    distinct = torch.unique(nodes)
-    if len(distinct) < len(nodes):
-        logger.warning("%d training nodes are named twice: left out", len(nodes) - len(distinct))
-        nodes = distinct
-    labelled = nodes.index_select(0, (y.index_select(0, nodes) >= 0).nonzero().view(-1))
-    if not len(labelled):
-        raise ValueError(
-            f"train_nodes must hold a labelled node: got {len(nodes)} nodes, none with a label."
-        )
-    if len(labelled) < len(nodes):
-        logger.warning("%d training nodes have no label: left out", len(nodes) - len(labelled))
-    return labelled
 
 
 def checked_logits(

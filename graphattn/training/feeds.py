@@ -1,130 +1,33 @@
-"""The two feeds: the whole graph at once, or the tokens of a batch of seeds.
+"""The feed of token models: batches of seeds with what is drawn for them.
 
-Each yields batches, turns one into logits and labels, and predicts for any nodes. The device is the
+Like any feed it turns a batch into logits and labels, and predicts for any nodes. The device is the
 model's.
 """
 
-import warnings
 from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
-from graphattn.graph import CSRGraph
 from graphattn.models.token_model import TokenModel
 from graphattn.names import foreign
 from graphattn.nn.codebook_attention import CodebookAttention
+from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.loader import TokenBatch, TokenLoader, independent
 from graphattn.sampling.store import TokenStore
-from graphattn.training.feed import (
-    checked_logits,
-    checked_sampler,
-    classes,
-    device_of,
-    evaluating,
-    trainable,
-)
+from graphattn.sampling.widened import WidenedStore
+from graphattn.training.feed import checked_logits, checked_sampler, device_of, evaluating
+from graphattn.training.label_inputs import LabelInputs, ShownLabels, label_groups
+from graphattn.training.labels import classes, trainable
 from graphattn.training.options import TokenOptions
-from graphattn.training.precision import check_sparse_autocast
+from graphattn.training.whole_graph import FullBatchFeed
+
+__all__ = ["FullBatchFeed", "TokenFeed"]
 
 _MOST_TABLES = 4 << 30  # bytes that tables of all nodes may take in prediction
-
-
-class FullBatchFeed:
-    """The whole graph in every step, for models `model(x, adjacency) -> logits [nodes, classes]`.
-
-    The graph enters as a sparse CSR tensor whose row i lists the nodes that send to i (the
-    transposed form PyG's layers take), several times faster on a CPU than an edge list; a model
-    with a true attribute `wants_edge_index` gets `edge_index` instead.
-
-    Args:
-        data: PyG data with `x`, `y` and `edge_index`.
-        train_nodes: Nodes to train on; unlabelled ones are left out.
-        out_channels: Classes; by default one more than the largest label.
-
-    Raises:
-        ValueError: No labelled node to train on, or labels that are no classes.
-
-    Example:
-        >>> from torch_geometric.nn import GCNConv
-        >>> data = Data(x=torch.eye(3), y=torch.tensor([0, 1, 1]),
-        ...             edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
-        >>> feed = FullBatchFeed(data, torch.tensor([0, 1]))
-        >>> feed.predict(GCNConv(3, 2), torch.tensor([2])).shape
-        torch.Size([1, 2])
-    """
-
-    def __init__(
-        self,
-        data: Data,
-        train_nodes: Int[Tensor, " train"],
-        *,
-        out_channels: int | None = None,
-    ) -> None:
-        if not isinstance(data.x, Tensor) or not isinstance(data.y, Tensor):
-            raise ValueError(f"data must hold x and y as tensors: got keys {list(data.keys())}.")
-        self._graph = CSRGraph.from_data(data)
-        self._x = data.x
-        self._y, self.out_channels = classes(data.y, out_channels)
-        self.num_nodes = self._graph.num_nodes
-        self.train_nodes = trainable(train_nodes, self._y)
-        self.steps_per_epoch = 1
-        self._inputs: dict[tuple[torch.device, bool], tuple[Tensor, Tensor]] = {}
-        self._autocast_works = False
-
-    def train_batches(self, epoch: int) -> Generator[Tensor, None, None]:
-        """Yield the training nodes, once."""
-        yield self.train_nodes
-
-    def forward(self, model: nn.Module, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of the training nodes and their labels."""
-        logits = self._all_logits(model)
-        nodes = batch.to(logits.device)
-        return logits.index_select(0, nodes), self.labels(batch).to(logits.device)
-
-    def seeds(self, batch: Tensor) -> Tensor:
-        """Return the training nodes."""
-        return batch
-
-    @torch.no_grad()
-    def predict(
-        self, model: nn.Module, nodes: Int[Tensor, " nodes"]
-    ) -> Float[Tensor, "nodes classes"]:
-        """Return the logits of any nodes, from one forward in evaluation mode."""
-        with evaluating(model):
-            return self._all_logits(model).float().cpu().index_select(0, nodes)
-
-    def labels(self, nodes: Int[Tensor, " nodes"]) -> Int[Tensor, " nodes"]:
-        """Return the labels of any nodes."""
-        return self._y.index_select(0, nodes)
-
-    def reset(self, model: nn.Module) -> None:
-        """Forget nothing: the whole graph has no memory."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return nothing: the whole graph has no memory."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take up a state, which must be empty."""
-        if state:
-            raise ValueError(f"a full-batch feed has no state: got {sorted(state)}.")
-
-    def _all_logits(self, model: nn.Module) -> Tensor:
-        device, edges = device_of(model), bool(getattr(model, "wants_edge_index", False))
-        if (device, edges) not in self._inputs:
-            adjacency = self._graph.edge_index() if edges else _sparse(self._graph)
-            self._inputs[device, edges] = (self._x.to(device), adjacency.to(device))
-        if not edges and torch.is_autocast_enabled(device.type) and not self._autocast_works:
-            check_sparse_autocast(getattr(model, "_orig_mod", model), self._x.size(1))
-            self._autocast_works = True
-        with foreign(getattr(model, "_orig_mod", model), "the model"):
-            logits = model(*self._inputs[device, edges])
-        return checked_logits(model, logits, rows=self.num_nodes, out_channels=self.out_channels)
 
 
 class TokenFeed:
@@ -143,11 +46,15 @@ class TokenFeed:
         seed: Seed of the draws and of the order.
         out_channels: Classes; by default one more than the largest label.
         sampler: Draws the tokens; any function of `sample_neighborhood`'s form.
+        label_inputs: Training labels that join the features; by default none do.
+        ranks: Which process this is of those that train together. Each is given its part of every
+            batch, and all keep the same codes.
 
     Raises:
         ValueError: No labelled node to train on, or labels that are no classes.
 
     Example:
+        >>> from graphattn.graph import CSRGraph
         >>> graph = CSRGraph.from_edge_index(torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
         >>> store = TokenStore.in_memory(graph, torch.eye(3))
         >>> feed = TokenFeed(store, torch.tensor([0, 1, 1]), torch.tensor([0, 2]),
@@ -167,6 +74,8 @@ class TokenFeed:
         seed: int = 0,
         out_channels: int | None = None,
         sampler: Callable[..., Any] = BottomKSampler(),  # noqa: B008 - frozen
+        label_inputs: LabelInputs | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._y, self.out_channels = classes(y, out_channels)
         if len(self._y) != store.num_nodes:
@@ -174,18 +83,26 @@ class TokenFeed:
                 f"y must have a label for each node of the store: got {len(self._y)} labels "
                 f"for {store.num_nodes} nodes."
             )
-        self.num_nodes = store.num_nodes
+        self.num_nodes, self.ranks = store.num_nodes, ranks
         self.train_nodes = trainable(train_nodes, self._y)
         self.codes = torch.full((self.num_nodes,), -1, dtype=torch.int32)
         self._store, self._options, self._seed = store, options, seed
-        self._sampler = checked_sampler(sampler)
-        self._loader = self._load(self.train_nodes, train=True)
-        self.steps_per_epoch = len(self._loader)
+        self._sampler, self._labels = checked_sampler(sampler), label_inputs
+        self._loader = self._load(store, self.train_nodes, train=True)
+        trained = len(self.train_nodes) if label_inputs is None else label_inputs.num_trained
+        self.steps_per_epoch = -(-trained // options.batch_size)
 
     def train_batches(self, epoch: int) -> Generator[TokenBatch, None, None]:
-        """Yield the training seeds in the epoch's order, with the epoch's tokens."""
-        self._loader.set_epoch(epoch)
-        yield from self._loader
+        """Yield the training seeds in the epoch's order, with the epoch's tokens.
+
+        Those whose labels are given as input in the epoch are left out.
+        """
+        loader = self._loader
+        if self._labels is not None:
+            seeds = self._labels.trained(epoch)
+            loader = self._load(self._showing(self._labels.hiding(seeds)), seeds, train=True)
+        loader.set_epoch(epoch)
+        yield from loader
 
     def forward(self, model: nn.Module, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         """Return the logits of a batch's seeds and their labels."""
@@ -202,15 +119,24 @@ class TokenFeed:
         self, model: nn.Module, nodes: Int[Tensor, " nodes"]
     ) -> Float[Tensor, "nodes classes"]:
         """Return the logits of any nodes in evaluation mode; projects rows once where that pays."""
-        if not len(nodes):
-            return torch.empty(0, self.out_channels)
+        logits = torch.empty(len(nodes), self.out_channels)
+        for positions, shown in label_groups(self._labels, nodes):
+            part = nodes.index_select(0, positions)
+            logits[positions] = self._predict(model, self._showing(shown), part)
+        return logits
+
+    def _showing(self, shown: ShownLabels | None) -> TokenStore:
+        """Return the store, beside whose features labels stand if any are shown."""
+        return self._store if shown is None else WidenedStore(self._store, shown, shown.num_columns)
+
+    def _predict(self, model: nn.Module, store: TokenStore, nodes: Tensor) -> Tensor:
         o = self._options
         if isinstance(model, TokenModel) and self._pays_once_for_all(model, len(nodes)):
             size = {"num_samples": o.num_samples, "batch_size": o.eval_batch_size}
             draw = independent(self._sampler)
-            return model.inference(self._store, nodes, draw, pool=o.pool, seed=self._seed, **size)
+            return model.inference(store, nodes, draw, pool=o.pool, seed=self._seed, **size)
         with evaluating(model):
-            batches = self._load(nodes, train=False)
+            batches = self._load(store, nodes, train=False)
             logits = [self._logits(model, batch).float().cpu() for batch in batches]
         return torch.cat(logits)
 
@@ -222,7 +148,7 @@ class TokenFeed:
         fits = self.num_nodes * model.projected_bytes() <= _MOST_TABLES
         return less and fits and o.num_hops == model.num_hops
 
-    def labels(self, nodes: Int[Tensor, " nodes"]) -> Int[Tensor, " nodes"]:
+    def labels(self, nodes: Int[Tensor, " nodes"]) -> Int[Tensor, "nodes ..."]:
         """Return the labels of any nodes."""
         return self._y.index_select(0, nodes)
 
@@ -250,13 +176,12 @@ class TokenFeed:
                 f"got node {int(nodes.max())}."
             )
         fresh = torch.full((self.num_nodes,), -1, dtype=torch.int32)
-        fresh.index_copy_(0, nodes, codes.to(torch.int32))
-        self.codes = fresh.to(self.codes.device)
+        self.codes = fresh.index_copy_(0, nodes, codes.to(torch.int32)).to(self.codes.device)
 
-    def _load(self, seeds: Tensor, *, train: bool) -> TokenLoader:
+    def _load(self, store: TokenStore, seeds: Tensor, *, train: bool) -> TokenLoader:
         o = self._options
         return TokenLoader(
-            self._store,
+            store,
             seeds,
             num_samples=o.num_samples,
             batch_size=o.batch_size if train else o.eval_batch_size,
@@ -268,6 +193,7 @@ class TokenFeed:
             num_workers=o.num_workers,
             pin_memory=torch.cuda.is_available(),
             seed=self._seed,
+            ranks=self.ranks if train else ALONE,
         )
 
     def _logits(self, model: nn.Module, batch: TokenBatch) -> Tensor:
@@ -286,14 +212,3 @@ class TokenFeed:
                 codes=self.codes,
             )
         return checked_logits(model, logits, rows=len(b.seeds), out_channels=self.out_channels)
-
-
-def _sparse(graph: CSRGraph) -> Tensor:
-    size = (graph.num_nodes, graph.num_nodes)
-    rowptr = torch.tensor(graph.rowptr, dtype=torch.int64)
-    col = torch.tensor(graph.col, dtype=torch.int64)
-    # A CSRGraph is validated already, and that the layout is in beta is no news to the user.
-    unchecked = torch.sparse.check_sparse_tensor_invariants(False)  # type: ignore[no-untyped-call]
-    with warnings.catch_warnings(), unchecked:
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(rowptr, col, torch.ones(graph.num_edges), size=size)

@@ -3,9 +3,11 @@
 A run with a folder can be killed at any moment and goes on to the very weights it would have had.
 """
 
+import json
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from torch import Tensor, nn
 
 from graphattn.files import write_json
 from graphattn.names import import_path
+from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.outputs import lock
 from graphattn.training.checkpoint import load_checkpoint
+from graphattn.training.distributed import check_alike, same_checkpoint, same_start, sharing
 from graphattn.training.errors import Interrupted
 from graphattn.training.feed import Feed, Split, device_of
 from graphattn.training.fingerprint import check_fingerprint, digest, load_into, saved_fingerprint
@@ -45,9 +49,13 @@ def fit(
 ) -> FitResult:
     """Train a model, keep the weights best on the validation nodes, and test them once.
 
-    The loss is the cross-entropy of the labelled training nodes. Afterwards the model holds the
+    The loss is the cross-entropy of the labelled training nodes; of several binary labels a node,
+    the mean of theirs. Afterwards the model holds the
     best weights, in evaluation mode, and the feed the codes that belong to them. The caller's
     random state is untouched.
+
+    Where the feed gives the parts of one rank of several (`TokenFeed(..., ranks=...)`), every rank
+    calls this alike: all return the same figures, and the first one writes.
 
     Args:
         model: On the device where it shall train. Its first weights are the caller's matter.
@@ -65,11 +73,11 @@ def fit(
 
     Raises:
         ValueError: A wrong argument; a split or labels that do not fit; another configuration on
-            resuming; a run that stands in `out` already.
+            resuming, or on another rank; a run that stands in `out` already.
         NonFiniteLoss: The loss became infinite or NaN.
         CorruptCheckpoint: What stands in `out/last` was altered.
         Interrupted: Ctrl-C or SIGTERM, after saving.
-        OSError: `out` cannot be written, or another process trains there.
+        OSError: `out` cannot be written, another process trains there, or another rank is gone.
 
     Example:
         >>> from types import SimpleNamespace
@@ -87,11 +95,7 @@ def fit(
     named = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
     measure = metric_by_name(metric) if isinstance(metric, str) else metric
     _check(model, feed, split, options)
-    if out is None:
-        feed.reset(model)
-        loop = Loop(model, feed, split.val, measure, options, out=None, fingerprint={})
-        return _run(loop, split, named)
-
+    ranks: Ranks = getattr(feed, "ranks", ALONE)
     print_of_run = {
         **(fingerprint or {}),
         "fit": options.that_decide(),
@@ -99,11 +103,16 @@ def fit(
         "split": {part: digest(getattr(split, part)) for part in ("train", "val", "test")},
         "labels": digest(feed.labels(torch.arange(feed.num_nodes))),
     }
-    out.mkdir(parents=True, exist_ok=True)
+    check_alike(json.dumps(print_of_run, sort_keys=True, default=str), ranks)
+    if out is not None and ranks.first:
+        out.mkdir(parents=True, exist_ok=True)
+        only_one: Any = lock(out / ".lock", timeout=0)
+    else:
+        only_one = nullcontext()
     try:
-        with lock(out / ".lock", timeout=0):
+        with only_one, sharing(model, ranks):
             loop = Loop(model, feed, split.val, measure, options, out=out, fingerprint=print_of_run)
-            _take_up(loop, out, resume=resume)
+            _take_up(loop, resume=resume)
             return _run(loop, split, named)
     except filelock.Timeout as error:
         raise BlockingIOError(
@@ -135,6 +144,10 @@ def _check(model: nn.Module, feed: Feed, split: Split, options: FitOptions) -> N
                 "Use 'constant' or 'cosine'."
             )
         logger.warning("no validation nodes: no early stopping, the last epoch's weights are kept")
+    if options.class_weights and feed.labels(split.train[:1]).dim() == 2:
+        raise ValueError("class_weights must be False for several labels a node: got True.")
+    if options.compile and not getattr(feed, "ranks", ALONE).alone:
+        raise ValueError("compile must be False on several ranks: got compile=True.")
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(
             f"a model must have parameters to train: got none in {import_path(model)}."
@@ -147,17 +160,20 @@ def _check(model: nn.Module, feed: Feed, split: Split, options: FitOptions) -> N
         )
 
 
-def _take_up(loop: Loop, out: Path, *, resume: bool) -> None:
+def _take_up(loop: Loop, *, resume: bool) -> None:
     """Go on from the folder's last checkpoint, or see that there is none to overwrite."""
-    last = out / "last"
-    try:
-        checkpoint = load_checkpoint(last)
-    except FileNotFoundError:
-        checkpoint = None
-    if checkpoint is None:
+    out, checkpoint = loop.out, None
+    if out is not None and loop.ranks.first:
+        with suppress(FileNotFoundError):
+            checkpoint = load_checkpoint(out / "last")
+    checkpoint = same_checkpoint(checkpoint, loop.ranks)
+    if out is None or checkpoint is None:
         loop.feed.reset(loop.model)
-        write_history(out / "metrics.jsonl", [])
+        same_start(loop.model, loop.ranks)
+        if out is not None and loop.ranks.first:
+            write_history(out / "metrics.jsonl", [])
         return
+    last = out / "last"
     if not resume:
         raise ValueError(
             f"{out} holds a run already: pass resume=True to go on with it, or another folder."
@@ -165,13 +181,14 @@ def _take_up(loop: Loop, out: Path, *, resume: bool) -> None:
     check_fingerprint(out, saved_fingerprint(last, checkpoint.about), loop.fingerprint)
     load_into(loop.model, checkpoint.weights, last)
     loop.restore(checkpoint)
-    write_history(out / "metrics.jsonl", loop.at.history)
+    if loop.ranks.first:
+        write_history(out / "metrics.jsonl", loop.at.history)
     logger.info("going on in %s from epoch %d, step %d", out, loop.at.epoch, loop.at.step)
 
 
 def _run(loop: Loop, split: Split, metric: str) -> FitResult:
     reset_peak(device_of(loop.model))
-    with StopWatch() as watch:
+    with StopWatch(alone=loop.ranks.alone) as watch:
         try:
             loop.train(watch)
         except Stop as stop:
@@ -185,7 +202,7 @@ def _run(loop: Loop, split: Split, metric: str) -> FitResult:
             raise Interrupted(stop.signal, loop.out, loop.at.epoch) from stop
     loop.model.eval()
     result = _result(loop, split, metric, logits)
-    if loop.out is not None:
+    if loop.out is not None and loop.ranks.first:
         write_json(loop.out / "result.json", result.to_dict())
     return result
 
@@ -211,7 +228,9 @@ def _result(loop: Loop, split: Split, metric: str, logits: Tensor) -> FitResult:
         num_val=len(split.val),
         num_test=len(split.test),
         history=at.history,
-        confusion=confusion_matrix(test_labels, test_logits).tolist(),
+        confusion=(
+            confusion_matrix(test_labels, test_logits).tolist() if test_labels.dim() == 1 else []
+        ),
         val_logits=val_logits,
         test_logits=test_logits,
     )

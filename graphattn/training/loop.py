@@ -1,5 +1,6 @@
 """The state of a run and the steps that move it: train an epoch, evaluate, keep the best, save."""
 
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -11,14 +12,17 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from graphattn.files import write_json
+from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.training.checkpoint import Checkpoint, save_checkpoint
+from graphattn.training.distributed import gather_random, sum_gradients
 from graphattn.training.errors import NonFiniteLoss
 from graphattn.training.feed import Feed, autocast, checked_logits, device_of
+from graphattn.training.labels import is_labelled
 from graphattn.training.metrics import Metric
+from graphattn.training.objective import class_weights, clip_gradient, mean_loss
 from graphattn.training.options import FitOptions
 from graphattn.training.position import Position, on_cpu
 from graphattn.training.random_state import RandomState
@@ -26,9 +30,11 @@ from graphattn.training.result import append_history, plain
 from graphattn.training.schedule import Schedule
 from graphattn.training.stopping import Stop, StopWatch
 
+logger = logging.getLogger(__name__)
+
 
 class Loop:
-    """One run in progress. `fit` is its only user.
+    """One run in progress, on all ranks of its feed alike; the first alone writes.
 
     Args:
         model: Trained in place.
@@ -57,6 +63,7 @@ class Loop:
     ) -> None:
         self.model, self.feed, self.metric, self.out = model, feed, metric, out
         self.fingerprint = fingerprint
+        self.ranks: Ranks = getattr(feed, "ranks", ALONE)
         self.at = Position()
         self._val, self._options = val, options
         self._forward: Any = torch.compile(model) if options.compile else model
@@ -67,7 +74,7 @@ class Loop:
         self._class_weights: Tensor | None = None
         self._best: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None  # weights, feed
         self._best_written = -1
-        self._random = RandomState(options.seed, self._device)
+        self._random = RandomState(options.seed, self._device, rank=self.ranks.rank)
         self._saved_at = time.monotonic()
         self._good: Checkpoint | None = None  # the epoch's start, where `last/` is older
 
@@ -80,7 +87,7 @@ class Loop:
             initial=at.epoch * steps + at.step,
             desc=self.out.name if self.out else "fit",
             unit="step",
-            disable=None,
+            disable=None if self.ranks.first else True,
             leave=False,
         )
         with bar, self._random:
@@ -107,27 +114,32 @@ class Loop:
 
     def predict(self, nodes: Tensor) -> Tensor:
         """Return logits of nodes; what evaluation draws at random does not move training."""
+        own = nodes[self.ranks.part(len(nodes))]
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), autocast(self._device, self._options):
-            return self.feed.predict(self.model, nodes)
+            return self.ranks.gather(self.feed.predict(self.model, own))
 
     def save_last(self) -> None:
         """Write `last/` (and `best/`, if it is behind), if there is a folder."""
         if self.out is None:
             return
-        self._write_best()
-        save_checkpoint(self.out / "last", self._state())
+        state = self._state()
+        if self.ranks.first:
+            self._write_best()
+            save_checkpoint(self.out / "last", state)
         self._good = None
         self._saved_at = time.monotonic()
 
     def _state(self) -> Checkpoint:
+        random, *others = gather_random(self._random.state_dict(), self.ranks)
         state = {
             "position": self.at.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "feed": self.feed.state_dict(),
             "best_feed": self._best[1] if self._best else {},
-            "random": self._random.state_dict(),
+            "random": random,
+            **({"random_of_others": others} if others else {}),
         }
         about = self._about(epoch=self.at.epoch, step=self.at.step)
         return Checkpoint(
@@ -150,7 +162,12 @@ class Loop:
         self.feed.load_state_dict(state["feed"])
         if checkpoint.best is not None:
             self._best = (dict(checkpoint.best), state["best_feed"])
-        self._random.load_state_dict(state["random"])
+        random = [state["random"], *state.get("random_of_others", ())]
+        if len(random) != self.ranks.size and self.ranks.first:
+            text = "%d ranks go on with what %d began: the same run but for rounding and dropout"
+            logger.info(text, self.ranks.size, len(random))
+        if self.ranks.rank < len(random):
+            self._random.load_state_dict(random[self.ranks.rank])
 
     def _train_epoch(self, watch: StopWatch, bar: "tqdm[Any]") -> None:
         at, options = self.at, self._options
@@ -168,8 +185,8 @@ class Loop:
                 now = time.perf_counter()
                 at.seconds, began = at.seconds + now - began, now
                 bar.update()
-                if watch.requested is not None:
-                    raise Stop(watch.requested)
+                if signal := self.ranks.largest(watch.requested or 0):
+                    raise Stop(signal)
                 if options.save_steps and at.step % options.save_steps == 0:
                     self._save_if_due()
                     began = time.perf_counter()
@@ -181,20 +198,21 @@ class Loop:
         checked_logits(self.model, logits, rows=len(y), out_channels=self.feed.out_channels)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weights = self._weights(logits) if options.class_weights else None
-        loss = F.cross_entropy(logits, y, weight=weights, label_smoothing=options.label_smoothing)
-        value = float(loss.detach())
-        if not math.isfinite(value):
+        mean, weight = mean_loss(logits, y, weights, label_smoothing=options.label_smoothing)
+        own = torch.tensor([float(mean.detach()) * weight, weight], dtype=torch.float64)
+        loss_sum, weight_sum = self.ranks.sum(own).tolist()
+        if not math.isfinite(loss_sum):
             self._refuse("loss", batch, lr)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = _clip(self.model, options.clip_norm)
+        (mean * (weight / weight_sum)).backward()
+        sum_gradients(self.model, self.ranks)
+        norm = clip_gradient(self.model, options.clip_norm)
         if not math.isfinite(float(norm)):
             self._refuse("gradient", batch, lr)
         self._optimizer.step()
         at.step += 1
-        weight = float(len(y) if weights is None else weights.index_select(0, y).sum())
-        at.loss_sum += value * weight
-        at.weight_sum += weight
+        at.loss_sum += loss_sum
+        at.weight_sum += weight_sum
 
     def _finish_epoch(self, watch: StopWatch) -> dict[str, Any]:
         at, options = self.at, self._options
@@ -220,14 +238,15 @@ class Loop:
         at.epoch, at.step, at.loss_sum, at.weight_sum, at.seconds = at.epoch + 1, 0, 0.0, 0.0, 0.0
         if not at.stopped and at.epoch >= options.epochs:
             at.stopped = "epochs"
-        if self.out is not None:
+        if self.out is not None and self.ranks.first:
             append_history(self.out / "metrics.jsonl", entry)
         return entry
 
     def _evaluate(self) -> tuple[float, float]:
         logits, y = self.predict(self._val), self.feed.labels(self._val)
-        loss = F.cross_entropy(logits, y, ignore_index=-1) if bool((y >= 0).any()) else math.nan
-        return self.metric(y, logits), float(loss)
+        known = is_labelled(y).nonzero().view(-1)
+        loss, weight = mean_loss(logits.index_select(0, known), y.index_select(0, known))
+        return self.metric(y, logits), float(loss) if weight else math.nan
 
     def _judge(self, val: float) -> None:
         at = self.at
@@ -245,7 +264,8 @@ class Loop:
         return weights, self.feed.state_dict()
 
     def _write_best(self) -> None:
-        if self.out is None or self._best is None or self._best_written == self.at.best_epoch:
+        written = self._best_written == self.at.best_epoch
+        if self.out is None or self._best is None or written or not self.ranks.first:
             return
         about = self._about(epoch=self.at.best_epoch, best_val=self.at.best_val)
         weights, feed = self._best
@@ -253,7 +273,7 @@ class Loop:
         self._best_written = self.at.best_epoch
 
     def _save_if_due(self) -> None:
-        if time.monotonic() - self._saved_at >= self._options.save_seconds:
+        if self.ranks.largest(time.monotonic() - self._saved_at >= self._options.save_seconds):
             self.save_last()
 
     def _about(self, **facts: Any) -> dict[str, Any]:
@@ -262,17 +282,14 @@ class Loop:
 
     def _weights(self, logits: Tensor) -> Tensor:
         if self._class_weights is None:
-            counts = torch.bincount(
-                self.feed.labels(self.feed.train_nodes), minlength=logits.shape[1]
-            )
-            share = counts.sum() / ((counts > 0).sum() * counts.clamp(min=1))
-            self._class_weights = torch.where(counts > 0, share, 0.0).to(logits)
+            labels = self.feed.labels(self.feed.train_nodes)
+            self._class_weights = class_weights(labels, logits)
         return self._class_weights
 
     def _refuse(self, what: str, batch: Any, lr: float) -> NoReturn:
-        seeds, at, out = self.feed.seeds(batch).tolist(), self.at, self.out
+        seeds, at, out = self.ranks.gather(self.feed.seeds(batch)).tolist(), self.at, self.out
         facts: dict[str, Any] = {"epoch": at.epoch, "step": at.step, "lr": lr, "seeds": seeds}
-        if out is not None:
+        if out is not None and self.ranks.first:
             # The failed forward has moved buffers and codes: what is saved is from before it.
             self._write_best()
             if self._good is not None:
@@ -280,9 +297,3 @@ class Loop:
             write_json(out / "nonfinite.json", {"what": what, **facts})
         kept = out if out is not None and (out / "last").exists() else None
         raise NonFiniteLoss(what, **facts, out=kept)
-
-
-def _clip(model: nn.Module, largest: float) -> Tensor:
-    if largest:
-        return nn.utils.clip_grad_norm_(model.parameters(), largest)
-    return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +17,7 @@ from torch import Tensor
 Metric = Callable[[Tensor, Tensor], float]
 
 
-def accuracy(y: Int[Tensor, " nodes"], logits: Float[Tensor, "nodes classes"]) -> float:
+def accuracy(y: Int[Tensor, "nodes ..."], logits: Float[Tensor, "nodes classes"]) -> float:
     """Share of labelled nodes whose largest logit is their class.
 
     Args:
@@ -25,6 +26,9 @@ def accuracy(y: Int[Tensor, " nodes"], logits: Float[Tensor, "nodes classes"]) -
 
     Returns:
         A share in [0, 1], or NaN without a labelled node.
+
+    Raises:
+        ValueError: There are several labels a node.
 
     Example:
         >>> accuracy(torch.tensor([0, 1, -1]), torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0]]))
@@ -36,13 +40,14 @@ def accuracy(y: Int[Tensor, " nodes"], logits: Float[Tensor, "nodes classes"]) -
     return float((logits.argmax(1) == y).sum()) / len(y)
 
 
-def rocauc(y: Int[Tensor, " nodes"], logits: Float[Tensor, "nodes classes"]) -> float:
+def rocauc(y: Int[Tensor, "nodes ..."], logits: Float[Tensor, "nodes classes"]) -> float:
     """Area under the ROC curve; with more than two classes the mean of one class against the rest.
 
-    Classes that no labelled node has, or that all have, are left out of the mean.
+    Classes that no labelled node has, or that all have, are left out of the mean. Of several binary
+    labels a node, the mean over these tasks, by the same rule.
 
     Args:
-        y: Classes; below zero is unlabelled.
+        y: Classes, or rows of binary labels; below zero is unlabelled.
         logits: Scores of each class. Of two, the softmax of the second is a monotone function of
             their difference, which ranks without rounding to 0 or 1; of more, the softmax ranks.
 
@@ -53,6 +58,8 @@ def rocauc(y: Int[Tensor, " nodes"], logits: Float[Tensor, "nodes classes"]) -> 
         >>> rocauc(torch.tensor([0, 1, 1]), torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 1.0]]))
         1.0
     """
+    if y.dim() == 2:
+        return _rocauc_of_tasks(y.cpu(), logits.detach().cpu())
     y, logits = _labelled(y, logits)
     if logits.shape[1] < 2:
         raise ValueError(f"rocauc needs a logit for each class: got {logits.shape[1]} logits.")
@@ -71,7 +78,20 @@ def rocauc(y: Int[Tensor, " nodes"], logits: Float[Tensor, "nodes classes"]) -> 
     return sum(areas) / len(areas) if areas else math.nan
 
 
-def macro_f1(y: Int[Tensor, " nodes"], logits: Float[Tensor, "nodes classes"]) -> float:
+def _rocauc_of_tasks(y: Tensor, logits: Tensor) -> float:
+    if not bool(torch.isfinite(logits).all()):
+        return math.nan
+    areas = []
+    for label, score in zip(y.unbind(1), logits.double().unbind(1), strict=True):
+        known = (label >= 0).nonzero().view(-1)
+        positive = label.index_select(0, known) == 1
+        if 0 < int(positive.sum()) < len(known):
+            shown = score.index_select(0, known)
+            areas.append(float(roc_auc_score(positive.numpy(), shown.numpy())))
+    return sum(areas) / len(areas) if areas else math.nan
+
+
+def macro_f1(y: Int[Tensor, "nodes ..."], logits: Float[Tensor, "nodes classes"]) -> float:
     """Mean over classes of the harmonic mean of precision and recall.
 
     Args:
@@ -122,10 +142,11 @@ def ogb_metric(name: str) -> Metric:
     network for news; that part is kept out.
 
     Args:
-        name: "ogbn-arxiv", "ogbn-products", "ogbn-papers100M" or another with one label a node.
+        name: "ogbn-arxiv", "ogbn-products" or another of OGB's node data sets; of ogbn-proteins the
+            mean of the area under the ROC curve over its 112 tasks.
 
     Raises:
-        ValueError: OGB has no such dataset, or it has several labels a node.
+        ValueError: OGB has no such dataset.
 
     Example:
         >>> metric = ogb_metric("ogbn-arxiv")
@@ -144,21 +165,29 @@ def ogb_metric(name: str) -> Metric:
         evaluator = Evaluator(name)
     except ValueError as error:
         raise ValueError(f"OGB has no metric for {name!r}: {error}") from error
-    if evaluator.eval_metric != "acc" or evaluator.num_tasks != 1:
-        raise ValueError(
-            f"{name} has {evaluator.num_tasks} tasks judged by {evaluator.eval_metric}: "
-            "a metric here judges one label a node (ogbn-arxiv, ogbn-products, ...)."
-        )
+    kind = evaluator.eval_metric
 
     def evaluate(y: Tensor, logits: Tensor) -> float:
+        if y.dim() == 2:
+            return _evaluate_tasks(evaluator, y.cpu(), logits.detach().cpu())
         y, logits = _labelled(y, logits)
         if not len(y):
             return math.nan
         given = {"y_true": y.view(-1, 1), "y_pred": logits.argmax(1, keepdim=True)}
-        return float(evaluator.eval(given)["acc"])
+        return float(evaluator.eval(given)[kind])
 
     evaluate.__name__ = name
     return evaluate
+
+
+def _evaluate_tasks(evaluator: Any, y: Tensor, logits: Tensor) -> float:
+    """Let OGB judge several labels a node; what it has no figure for is NaN."""
+    known = [bool((label == 0).any() and (label == 1).any()) for label in y.unbind(1)]
+    if not any(known) or not bool(torch.isfinite(logits).all()):
+        return math.nan
+    true = torch.where(y < 0, math.nan, y.double())
+    given = {"y_true": true.numpy(), "y_pred": logits.double().numpy()}
+    return float(evaluator.eval(given)[evaluator.eval_metric])
 
 
 def confusion_matrix(
@@ -198,5 +227,10 @@ def mean_std(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _labelled(y: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    if y.dim() != 1:
+        raise ValueError(
+            "this metric judges one label a node: "
+            f"got {y.shape[1]}; rocauc, or ogbn-proteins, judges several."
+        )
     keep = (y >= 0).nonzero().view(-1).cpu()
     return y.cpu().long().index_select(0, keep), logits.detach().cpu().index_select(0, keep)

@@ -1,4 +1,4 @@
-"""The options of a training run: two frozen dataclasses, without torch, so quick to read."""
+"""The options of a training run: three frozen dataclasses, without torch, so quick to read."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -109,7 +109,7 @@ class TokenOptions:
         pool: "list" (the paper's: a node in both hops is twice as likely) or "set"; null: the
             sampler's own.
         resample: Draw anew each epoch; False keeps the first draw, as the paper does.
-        batch_size: Seeds a training step.
+        batch_size: Seeds a training step, of all processes that train together.
         eval_batch_size: Seeds a forward in evaluation.
         num_workers: Threads that draw ahead; changes no bit of the result.
 
@@ -141,6 +141,35 @@ class TokenOptions:
             eval_batch_size=self.eval_batch_size,
         )
         _at_least(0, num_workers=self.num_workers)
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What training labels are used for, beside the loss.
+
+    Args:
+        label_inputs: Share of the training labels that each epoch gives as input, in [0, 1); the
+            loss is taken on the rest. All are given in prediction, but to no node its own. 0: none.
+        correct_and_smooth: Judge runs once more after Correct & Smooth: training errors, then
+            training labels, are spread over the graph.
+
+    Raises:
+        ValueError: The share is out of range.
+
+    Example:
+        >>> LabelOptions(label_inputs=1.0)
+        Traceback (most recent call last):
+        ...
+        ValueError: label_inputs must lie in [0, 1): got 1.0.
+    """
+
+    label_inputs: float = 0.0
+    correct_and_smooth: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a share that leaves nothing to train on."""
+        if not 0 <= self.label_inputs < 1:
+            raise ValueError(f"label_inputs must lie in [0, 1): got {self.label_inputs}.")
 
 
 def _at_least(least: int, **values: float | int) -> None:

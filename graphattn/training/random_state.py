@@ -1,5 +1,6 @@
 """A run's own place in torch's global random stream, so that dropout neither sees nor moves it."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +11,7 @@ class RandomState:
     Args:
         seed: Where the run's stream begins.
         device: Its CUDA generator is swapped too, if it has one; no other device is touched.
+        rank: Which process it is of those that train together; each has a stream of its own.
 
     Example:
         >>> state, before = RandomState(0, torch.device("cpu")), torch.get_rng_state()
@@ -19,7 +21,9 @@ class RandomState:
         True
     """
 
-    def __init__(self, seed: int, device: torch.device) -> None:
+    def __init__(self, seed: int, device: torch.device, *, rank: int = 0) -> None:
+        if rank:  # torch's generator on the CPU hears the lowest 32 bits only
+            seed = int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
         self._device = device
         self._inside = False
         self._outer: dict[str, Tensor] = {}

@@ -32,7 +32,8 @@ class FitResult:
         num_val: Validation nodes.
         num_test: Test nodes.
         history: One entry an epoch: epoch, loss, lr, val, val_loss, seconds, eval_seconds.
-        confusion: Test nodes of each true class (row) by predicted class (column).
+        confusion: Test nodes of each true class (row) by predicted class (column); empty where a
+            node has several labels.
         val_logits: Logits of the validation nodes, in the split's order.
         test_logits: Logits of the test nodes, in the split's order.
 

@@ -32,13 +32,18 @@ class StopWatch:
     signal raises `Stop` at once. A second signal is not waited for: it raises KeyboardInterrupt.
     Outside the main thread Python delivers no signals, and nothing is caught.
 
+    Args:
+        alone: Whether no other process waits for this one; otherwise `pausable()` does nothing, for
+            a stop is agreed upon between steps.
+
     Example:
         >>> with StopWatch() as watch:
         ...     watch.requested is None
         True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = True) -> None:
+        self._alone = alone
         self.requested: int | None = None
         self._pausable = False
         self._before: dict[int, object] = {}
@@ -59,9 +64,9 @@ class StopWatch:
     @contextmanager
     def pausable(self) -> Iterator[None]:
         """Let a signal end the block at once, by raising `Stop`."""
-        if self.requested is not None:
+        if self.requested is not None and self._alone:
             raise Stop(self.requested)
-        self._pausable = True
+        self._pausable = self._alone
         try:
             yield
         finally:

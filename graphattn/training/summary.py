@@ -25,6 +25,8 @@ class FitRecord:
         peak_memory_bytes: Most host memory of the process.
         history: One entry an epoch, as in `metrics.jsonl`.
         confusion: Test nodes of each true class (row) by predicted class (column).
+        smoothed: What came of Correct & Smooth, if that was asked for: `val`, `test`, and what was
+            chosen on the validation nodes.
 
     Example:
         >>> FitRecord(0, 1, 0.9, 0.8, 3, 10, 0.1, 10**9, [], []).seed
@@ -41,6 +43,7 @@ class FitRecord:
     peak_memory_bytes: int
     history: list[dict[str, Any]]
     confusion: list[list[int]]
+    smoothed: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def read_fit(folder: Path, *, split: int, seed: int) -> FitRecord:
         >>> read_fit(Path("nowhere"), split=0, seed=0)
         Traceback (most recent call last):
         ...
-        ValueError: nowhere/result.json cannot be read as JSON ...
+        graphattn.corrupt.CorruptFile: nowhere/result.json cannot be read as JSON ...
     """
     result = read_json(folder / "result.json")
     numbers = ("test", "best_epoch", "epochs_run", "seconds_per_epoch", "peak_memory_bytes")
@@ -110,5 +113,6 @@ def read_fit(folder: Path, *, split: int, seed: int) -> FitRecord:
         val=values.pop("best_val"),
         history=read_history(folder / "metrics.jsonl"),
         confusion=result["confusion"],
+        smoothed=result.get("smoothed"),
         **values,
     )

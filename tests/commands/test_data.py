@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from graphattn.datasets.ogb import open_ogb
 from graphattn.datasets.ogb_table import OGB
 from graphattn.leaderboard import submission
 from graphattn.task import load_task
+from graphattn.training.metrics import ogb_metric
 
 
 @pytest.fixture
@@ -101,12 +103,48 @@ def test_the_task_stays_on_disk_and_follows_its_options(root):
         load_task(DataOptions("ogbn-arxiv", root=str(root), options={"cach": "a"}))
 
 
-def test_many_labels_are_loaded_and_not_trained(root, capsys):
+def test_many_labels_go_from_raw_files_to_the_form_and_to_predictions(root, capsys):
+    synth("ogbn-proteins", root, 0.004)
+    common = ["train", "--data.name", "ogbn-proteins", "--data.root", str(root)]
+    whole = ["--model.name", "sage", "--train.epochs", "12", "--train.lr", "0.02", "--out", "run"]
+    assert cli.main([*common, *whole, "--html", "run/report.html"]) == 0
+    assert "metric: ogbn-proteins" in capsys.readouterr().out
+    result = json.loads((root.parent / "run/result.json").read_text())
+    form = json.loads((root.parent / "run/leaderboard.json").read_text())
+    assert form["fields"]["Test performance"] == {"mean": result["test"]["mean"]}
+    assert result["test"]["mean"] > 0.55  # 0.5 is chance
+    assert "no confusion matrix" in (root.parent / "run/report.html").read_text()
+    assert cli.main(["predict", "run", "--out", "p.csv"]) == 0
+    lines = (root.parent / "p.csv").read_text().splitlines()
+    assert lines[0] == ",".join(["node", *(f"p{task}" for task in range(112))])
+    rows = np.array([line.split(",") for line in lines[1:]], dtype=float)
+    opened = open_ogb("ogbn-proteins", root)
+    assert rows[:, 0].astype(int).tolist() == opened.split.test.tolist()
+    scores = torch.from_numpy(rows[:, 1:])
+    own = ogb_metric("ogbn-proteins")(opened.y[opened.split.test], scores)
+    assert own == pytest.approx(result["test"]["mean"], abs=1e-3)
+    assert cli.main(["predict", "run", "--out", "p.npy"]) == 0
+    records = np.load("p.npy")
+    assert records.dtype.names == ("node", "probabilities")
+    assert np.allclose(records["probabilities"], rows[:, 1:], atol=1e-5)
+
+
+def test_token_models_learn_many_labels_and_resume(root, capsys):
     synth("ogbn-proteins", root, 0.004)
     argv = ["train", "--data.name", "ogbn-proteins", "--data.root", str(root), "--out", "run"]
-    assert cli.main(argv) == 2
-    assert "ogbn-proteins has 112 labels a node, and training learns one" in capsys.readouterr().err
-    assert not (root.parent / "run").exists()
+    argv += ["--tokens.num_samples", "5", "--model.hidden_channels", "8", "--train.epochs", "2"]
+    argv += ["--model.codebook_size", "16", "--train.label_inputs", "0.5"]
+    assert cli.main(argv) == 0
+    first = json.loads((root.parent / "run/result.json").read_text())
+    assert cli.main([*argv, "--resume"]) == 0
+    assert json.loads((root.parent / "run/result.json").read_text())["runs"] == first["runs"]
+    assert cli.main([*argv[:5], "--train.correct_and_smooth", "true", "--out", "other"]) == 2
+    assert "needs one class a node: got 112 labels" in capsys.readouterr().err
+    assert cli.main([*argv[:5], "--data.metric", "accuracy", "--out", "other"]) == 2
+    assert "got 112 labels a node" in capsys.readouterr().err
+    weighed = ["--model.name", "mlp", "--train.class_weights", "true", "--out", "third"]
+    assert cli.main([*argv[:5], *weighed]) == 2
+    assert "class_weights must be False for several labels" in capsys.readouterr().err
 
 
 def test_a_damaged_graph_is_corrupt(root, capsys):
@@ -130,7 +168,12 @@ def test_listed_and_described(root, capsys):
     facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert facts["nodes"] == "339"
     assert cli.main(["data", "list"]) == 0
-    assert "ogbn-papers100M  OGB, read from a folder" in capsys.readouterr().out
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows["ogbn-papers100M"].startswith("OGB, read from a folder")
+    assert (
+        rows["snap-patents"] == "raw files, read from a folder: snap_patents.mat; fetched by hand"
+    )
+    assert "ind.cora.x and 7 more; `graphattn data download`" in rows["planetoid-cora"]
 
 
 def test_download_unpacks_what_came(root, monkeypatch, capsys):

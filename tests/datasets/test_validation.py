@@ -12,6 +12,7 @@ EDGES = torch.tensor([[0, 1], [1, 0]])
 def test_a_good_one_passes():
     check_data(Data(x=torch.ones(2, 3), y=torch.tensor([0, -1]), edge_index=EDGES))
     check_data(Data(edge_index=EDGES))
+    check_data(Data(x=torch.ones(2, 1), edge_index=EDGES.double()))
     check_data(Data(x=torch.ones(1, 3), y=torch.tensor([-1])))
 
 
@@ -23,7 +24,7 @@ def test_a_good_one_passes():
         (Data(x=[[1.0]], num_nodes=1), TypeError, "x must be a torch tensor: got list"),
         (Data(x=torch.ones(2, 1), y=torch.ones(2)), TypeError, "y must be an int64 tensor"),
         (Data(x=torch.ones(2, 1), y=torch.ones(2, 1).long()), TypeError, r"\[nodes\]: got .*2, 1"),
-        (Data(x=torch.ones(2, 1), edge_index=EDGES.double()), TypeError, "whole node ids"),
+        (Data(x=torch.ones(2, 1), edge_index=EDGES + 0.5), ValueError, "ids are whole numbers"),
         (Data(x=torch.ones(2, 1), edge_index=EDGES[:, :0].t()), ValueError, "looks transposed"),
         (Data(x=torch.ones(3, 1), y=torch.tensor([0, 1])), ValueError, "x: 3, y: 2 rows"),
         (Data(x=torch.ones(2, 1), y=torch.tensor([0, -2])), ValueError, r"got -2 \(1x\)"),

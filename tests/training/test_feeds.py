@@ -9,8 +9,9 @@ from torch_geometric.nn import GATConv, SAGEConv
 from graphattn.graph import CSRGraph
 from graphattn.sampling.store import TokenStore
 from graphattn.training import feeds
-from graphattn.training.feed import Feed, classes, evaluating, trainable
+from graphattn.training.feed import Feed, evaluating
 from graphattn.training.feeds import FullBatchFeed, TokenFeed
+from graphattn.training.labels import classes, trainable
 from graphattn.training.options import TokenOptions
 
 
@@ -136,7 +137,13 @@ def test_labels_that_are_no_classes(data):
     with pytest.raises(ValueError, match=r"integers with -1 .* got torch.float32 of shape \(3,\)"):
         classes(torch.tensor([0.0, 1.0, 2.0]))
     with pytest.raises(ValueError, match=r"of shape \(2, 3\)"):
-        classes(torch.zeros(2, 3, dtype=torch.long))
+        classes(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"must be binary, 0 or 1, .* got 2"):
+        classes(torch.full((2, 3), 2))
+    with pytest.raises(ValueError, match="must hold 4 labels a node: got 3"):
+        classes(torch.zeros(2, 3, dtype=torch.long), 4)
+    y, count = classes(torch.tensor([[0, -3], [1, 1]]))
+    assert (y.tolist(), count) == ([[0, -1], [1, 1]], 2)
     with pytest.raises(ValueError, match=r"must lie in 0..1: got 20 labels up to 2"):
         FullBatchFeed(data, torch.arange(3), out_channels=2)
     y, count = classes(torch.tensor([-7, 0]))

@@ -85,9 +85,31 @@ def test_ogb_judges_as_we_do_and_starts_nothing(scores):
     assert math.isnan(metric(torch.tensor([-1]), torch.randn(1, 3)))
 
 
-def test_ogb_refuses_what_has_several_labels_or_no_name():
-    with pytest.raises(ValueError, match="112 tasks judged by rocauc"):
-        ogb_metric("ogbn-proteins")
+def test_several_labels_are_judged_as_ogb_does_task_by_task():
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(2, (30, 112), generator=generator)
+    logits = torch.randn(30, 112, generator=generator)
+    y[:, 3] = 1  # a task without a negative is left out
+    y[4:9, 5] = -1
+    ours = ogb_metric("ogbn-proteins")(y, logits)
+    assert ours == pytest.approx(rocauc(y, logits), abs=1e-12)
+    areas = []
+    for task in range(112):
+        ranks = [
+            (float(a > b) + float(a == b) / 2)
+            for a in logits[y[:, task] == 1, task]
+            for b in logits[y[:, task] == 0, task]
+        ]
+        areas += [sum(ranks) / len(ranks)] if ranks else []
+    assert ours == pytest.approx(sum(areas) / len(areas), abs=1e-9)
+    assert math.isnan(ogb_metric("ogbn-proteins")(torch.ones_like(y), logits))
+    assert math.isnan(rocauc(y[:0], logits[:0]))
+    assert math.isnan(ogb_metric("ogbn-proteins")(y, logits / 0))
+    with pytest.raises(ValueError, match="one label a node: got 112"):
+        accuracy(y, logits)
+
+
+def test_ogb_refuses_what_has_no_name():
     with pytest.raises(ValueError, match="no metric for 'ogbn-nothing'"):
         ogb_metric("ogbn-nothing")
 
