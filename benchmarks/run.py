@@ -8,6 +8,7 @@ import argparse
 import batches
 import fanout
 import propagation
+import threads
 import tokens
 import training_step
 
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "fanout": fanout,
     "batches": batches,
     "training_step": training_step,
+    "threads": threads,
 }
 
 
