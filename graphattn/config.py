@@ -39,6 +39,7 @@ DATASETS = {
     "ring": Named("graphattn.datasets.synthetic.ring", {"num_nodes": 300}),
     "grid": Named("graphattn.datasets.synthetic.grid", {"height": 20, "width": 20}),
     "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
+    "road": Named("graphattn.datasets.road.road"),
     **RAW_DATASETS,
 }
 

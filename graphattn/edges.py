@@ -7,8 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from graphattn.memory import available_memory
+
 _LOG = logging.getLogger(__name__)
 _MOST_NODES = 3_037_000_499  # the square of more is no int64
+_MANY = 10**7  # nodes from which on memory is looked at before it is asked for
 
 
 def id_dtype(num_nodes: int) -> np.dtype[Any]:
@@ -143,12 +146,21 @@ def compress(
     Returns:
         ``rowptr`` int64 ``[N + 1]`` and ``col`` ``[E]``.
 
+    Raises:
+        MemoryError: So many nodes need more memory than there is, however few edges they have.
+
     Example:
         >>> compress(np.array([1, 2]), 2)[0].tolist()
         [0, 1, 2]
     """
+    needed = 3 * 8 * num_nodes
+    if num_nodes > _MANY and needed > available_memory():  # the system would end the process
+        raise MemoryError(
+            f"a graph of {num_nodes:,} nodes needs {needed / 1e9:.3g} GB, "
+            f"{available_memory() / 1e9:.3g} GB are free: is an id wrong?"
+        )
     starts = np.arange(num_nodes + 1, dtype=np.int64) * num_nodes
-    rowptr = np.searchsorted(keys, starts).astype(np.int64)
+    rowptr = np.searchsorted(keys, starts).astype(np.int64, copy=False)
     return rowptr, (keys % max(num_nodes, 1)).astype(id_dtype(num_nodes))
 
 

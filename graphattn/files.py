@@ -20,8 +20,7 @@ from graphattn.corrupt import CorruptFile
 from graphattn.memory import release
 
 _FORMAT = 1
-_NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError)
-_NO_ARRAY += (RecursionError, tokenize.TokenError)  # of a header that is hardly Python
+_ODD = (SyntaxError, OverflowError, TypeError, RecursionError, tokenize.TokenError)  # a header
 _CHUNK = 1 << 26  # bytes hashed at once
 
 
@@ -70,8 +69,7 @@ def check_space(folder: Path, needed: int) -> None:
         OSError: Fewer than ``needed`` bytes are free (``errno.ENOSPC``).
 
     Example:
-        >>> import pathlib
-        >>> check_space(pathlib.Path("."), 0)
+        >>> check_space(Path("."), 0)
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -94,8 +92,8 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
         OSError: The disk is full (``errno.ENOSPC``) or cannot be written; the old file is intact.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.npy"
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.npy"
         >>> write_array(path, np.arange(3))
         >>> read_array(path).tolist()
         [0, 1, 2]
@@ -113,10 +111,8 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free
-            raise _too_small(
-                error.errno, f"{array.nbytes / 1e9:.3g} GB for {path}", free
-            ) from error
+            needed, free = f"{array.nbytes / 1e9:.3g} GB", shutil.disk_usage(path.parent).free
+            raise _too_small(error.errno, f"{needed} for {path}", free) from error
         raise
     sync_folder(path.parent)
 
@@ -135,16 +131,15 @@ def read_array(path: Path, *, mmap: bool = False) -> npt.NDArray[Any]:
         CorruptFile: It is missing, truncated, or no ``.npy`` file; the message names it.
 
     Example:
-        >>> import pathlib
-        >>> read_array(pathlib.Path("none.npy"))
+        >>> read_array(Path("none.npy"))
         Traceback (most recent call last):
         ...
-        graphattn.corrupt.CorruptFile: none.npy cannot be read as an array (No such file or directory)...
+        graphattn.corrupt.CorruptFile: none.npy cannot be read as an array ...
     """
     try:
         _check_length(path)
         array = np.load(path, mmap_mode="c" if mmap else None, allow_pickle=False)
-    except _NO_ARRAY as error:
+    except (OSError, ValueError, EOFError, *_ODD) as error:
         raise _unreadable(path, "an array", error) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path} holds an archive, not one array: give a .npy file.")
@@ -166,7 +161,7 @@ def _check_length(path: Path) -> None:
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> CorruptFile:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    reason = getattr(error, "strerror", None) or error
     return CorruptFile(f"{path} cannot be read as {what} ({reason}): build or fetch it again.")
 
 
@@ -181,8 +176,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         OSError: The disk is full or cannot be written.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.json"
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.json"
         >>> write_json(path, {"format": 1})
         >>> read_json(path)
         {'format': 1}
@@ -209,8 +204,7 @@ def read_json(path: Path) -> dict[str, Any]:
         CorruptFile: It is missing or holds no JSON object; the message names it.
 
     Example:
-        >>> import pathlib
-        >>> read_json(pathlib.Path("none.json"))
+        >>> read_json(Path("none.json"))
         Traceback (most recent call last):
         ...
         graphattn.corrupt.CorruptFile: none.json cannot be read as JSON ...
@@ -239,8 +233,8 @@ def write_arrays(
         OSError: The disk is full or cannot be written.
 
     Example:
-        >>> import pathlib, tempfile
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
         >>> write_arrays(folder, "a", {"ids": np.arange(2)}, {"count": 2})
         >>> read_arrays(folder, "a", ["ids"])[1]["count"]
         2
@@ -271,11 +265,10 @@ def read_arrays(
         ValueError: It is of another format, or (CorruptFile) a file is missing or damaged.
 
     Example:
-        >>> import pathlib
-        >>> read_arrays(pathlib.Path("nowhere"), "a", [])
+        >>> read_arrays(Path("nowhere"), "a", [])
         Traceback (most recent call last):
         ...
-        graphattn.corrupt.CorruptFile: nowhere...a.json cannot be read as JSON (No such file or directory)...
+        graphattn.corrupt.CorruptFile: nowhere...a.json cannot be read as JSON ...
     """
     facts = read_json(folder / f"{name}.json")
     if facts.get("format") != _FORMAT:

@@ -294,7 +294,7 @@ class CSRGraph:
         try:
             graph = cls(rowptr, col, *counts)  # type: ignore[arg-type]
         except ValueError as error:
-            raise CorruptFile(f"the graph in {folder} is damaged: {error} Save it again.") from error
+            raise CorruptFile(f"the graph in {folder} is damaged: {error} Save again.") from error
         graph.__dict__["_digest"] = facts["digest"]  # just compared
         release(graph.col)
         return graph

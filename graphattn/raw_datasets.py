@@ -3,6 +3,7 @@
 from graphattn.names import Named
 
 _OGB = ("ogbn-arxiv", "ogbn-products", "ogbn-papers100M", "ogbn-proteins", "ogbn-mag")
+_ENDS = ("", "-plain")
 _PUBLIC = (
     "snap-patents",
     "pokec",
@@ -18,6 +19,7 @@ _PUBLIC = (
     "shchur-amazon-photo",
     "shchur-coauthor-cs",
     "shchur-coauthor-physics",
+    *(f"city-networks-{c}{end}" for c in ("paris", "shanghai", "la", "london") for end in _ENDS),
 )
 RAW_DATASETS = {
     **{name: Named("graphattn.datasets.ogb.load_ogb", {"name": name}) for name in _OGB},

@@ -188,6 +188,7 @@ def _subgraphs(graph: CSRGraph) -> None:
 
 def _training(graph: CSRGraph) -> None:
     """Batches, a training step and inference, for few tokens and for many."""
+    graph.to_undirected()  # asks whether it is directed, as is asked of every data set
     x = torch.ones(graph.num_nodes, _CHANNELS)
     store = TokenStore.in_memory(graph, x)
     options: dict[str, Any] = {"num_samples": 20, "batch_size": graph.num_nodes}

@@ -176,7 +176,7 @@ class _Download:
         with bar, self.part.open("ab" if have else "wb") as file:
             while True:
                 try:
-                    piece = answer.read(_PIECE)
+                    piece = answer.read1(_PIECE)  # what has come, rather than a full piece
                 except (OSError, http.client.HTTPException) as error:
                     raise _fault(self.url, error) from error
                 if not piece:

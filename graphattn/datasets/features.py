@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphattn.datasets.validation import check_data
+
 
 @dataclass(frozen=True, eq=False)
 class Scale:
@@ -105,12 +107,15 @@ def fill_missing(data: Data, how: str) -> Data:
         A shallow copy with finite features.
 
     Raises:
-        ValueError: how is none of these.
+        ValueError: how is none of these, or an edge leaves the graph.
+        TypeError: x is no floating tensor [nodes, channels].
 
     Example:
         >>> fill_missing(Data(x=torch.tensor([[float("nan")], [4.0]])), "mean").x.tolist()
         [[4.0], [4.0]]
     """
+    x = data.x.nan_to_num() if isinstance(data.x, Tensor) else data.x
+    check_data(Data(x=x, edge_index=data.get("edge_index")))
     finite = data.x.isfinite()
     if how == "drop":
         return data.subgraph(finite.all(dim=1))

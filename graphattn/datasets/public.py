@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphattn.datasets.city_archive import CityArchive
 from graphattn.datasets.heterophilous import HeterophilousFiles
 from graphattn.datasets.linkx import LinkxFiles
 from graphattn.datasets.npz import CorruptDataset
@@ -32,6 +33,7 @@ from graphattn.datasets.splits import Split
 from graphattn.files import read_array
 
 _FORMATS: dict[str, type[RawFiles]] = {
+    "city_networks": CityArchive,
     "heterophilous": HeterophilousFiles,
     "linkx": LinkxFiles,
     "planetoid": PlanetoidFiles,

@@ -9,7 +9,8 @@ class PublicSpec:
 
     Attributes:
         name: As `--data.name` takes it.
-        family: Whose raw format it is in: "linkx", "heterophilous", "planetoid" or "shchur".
+        family: Whose raw format it is in: "linkx", "heterophilous", "planetoid", "shchur" or
+            "city_networks".
         files: Its raw files.
         num_classes: Classes.
         source: The publication, and where the files come from.
@@ -57,6 +58,7 @@ _LIM = (
     "Lim et al. 2021, https://arxiv.org/abs/2110.14446; "
     "https://github.com/CUAI/Non-Homophily-Large-Scale"
 )
+_CITY_NETWORKS = "https://github.com/LeonResearch/City-Networks"
 _PLATONOV = "https://github.com/yandex-research/heterophilous-graphs"
 _PLANETOID = "https://github.com/kimiyoung/planetoid"
 _SHCHUR = "https://github.com/shchur/gnn-benchmark"
@@ -121,6 +123,22 @@ def _shchur(name: str, file: str, num_classes: int, place: str) -> PublicSpec:
     )
 
 
+def _city(city: str, plain: bool) -> PublicSpec:
+    return PublicSpec(
+        name=f"city-networks-{city}{'-plain' if plain else ''}",
+        family="city_networks",
+        files=(f"{city}.tar.gz",),
+        num_classes=10,
+        source=f"Liang et al. 2025, https://arxiv.org/abs/2503.09008; {_CITY_NETWORKS}",
+        licence="OpenStreetMap contributors, ODbL 1.0; the repository has no licence file",
+        split="official 10/10/80",
+        places=(f"city_networks_{city}/raw", f"{city}/raw"),
+        both_ways=False,
+        address=f"{_CITY_NETWORKS}/raw/refs/heads/main/data",
+    )
+
+
+CITIES = ("paris", "shanghai", "la", "london")
 PUBLIC = {
     spec.name: spec
     for spec in (
@@ -138,5 +156,6 @@ PUBLIC = {
         _shchur("amazon-photo", "amazon_electronics_photo.npz", 8, "Photo"),
         _shchur("coauthor-cs", "ms_academic_cs.npz", 15, "Cs"),
         _shchur("coauthor-physics", "ms_academic_phy.npz", 5, "Physics"),
+        *(_city(city, plain) for city in CITIES for plain in (False, True)),
     )
 }

@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Unfinished:
     recipe: Recipe
     wanted: dict[str, Any]
     files: dict[str, str]
+    _has_graph: bool = field(default=False, init=False)
 
     @property
     def missing(self) -> list[str]:
@@ -103,9 +104,15 @@ class Unfinished:
         """Writes the journal: what is made, and which files of it are there."""
         write_json(self.folder / "journal.json", self.wanted | {"files": self.files})
 
+    def save_graph(self) -> None:
+        """Writes the graph into ``graph``, once."""
+        if not self._has_graph:
+            self.graph.save(self.folder / "graph")
+            self._has_graph = True
+
     def finish(self) -> None:
         """Writes graph and manifest, and clears away what only the work needed."""
-        self.graph.save(self.folder / "graph")
+        self.save_graph()
         shutil.rmtree(self.folder / "hops")
         self.files = {name: self.files[name] for name in shard_names(self.wanted)}
         write_json(self.folder / "manifest.json", self.wanted | {"files": self.files})

@@ -177,8 +177,7 @@ class TokenStore:
             The store, memory-mapped.
 
         Raises:
-            ValueError: There is no store, or one of another format.
-            CorruptFile: A file of it is missing or damaged; the message names it.
+            ValueError: There is no store, or one of another format; or (CorruptFile) it is damaged.
         """
         path = Path(path)
         manifest = read_manifest(path)

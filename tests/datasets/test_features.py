@@ -73,6 +73,14 @@ def test_drop_takes_edges_and_masks_along():
     assert kept.train_mask.tolist() == [True, True]
 
 
+def test_what_is_ill_shaped_is_told_before_nodes_are_dropped():
+    x = torch.tensor([[float("nan")], [1.0]])
+    with pytest.raises(ValueError, match=r"edge_index\[0,0\]=2, but ids run 0..1"):
+        fill_missing(Data(x=x, edge_index=torch.tensor([[2], [0]])), "drop")
+    with pytest.raises(TypeError, match=r"x must be a floating tensor \[nodes, channels\]"):
+        fill_missing(Data(x=x.view(1, 2, 1)), "drop")
+
+
 def test_unknown_filling():
     with pytest.raises(ValueError, match="how must be 'zero', 'mean' or 'drop': got 'median'"):
         fill_missing(Data(x=torch.ones(1, 1)), "median")

@@ -93,7 +93,10 @@ def test_nan_labels_are_unlabelled(load):
             r"edge_index\[0,1\]=9, edge_index\[1,0\]=-1,",
         ),
         ({"edge_index": np.array([[0, 1], [1, 0], [2, 3]])}, "looks transposed: use edge_index.t"),
-        ({"edge_index": np.array([[0.5], [1.0]])}, r"edge_index\[0,0\]=0.5 but ids are whole numbers"),
+        (
+            {"edge_index": np.array([[0.5], [1.0]])},
+            r"edge_index\[0,0\]=0.5 but ids are whole numbers",
+        ),
         ({"x": np.full((4, 1), np.nan)}, r"NaN or infinity in rows \[0, 1, 2, 3\]; 4 in all of 4"),
         ({"x": np.full((4, 1), 1e300)}, "NaN or infinity in rows"),
         ({"x": np.ones(4)}, r"x must be numbers \[nodes, channels\]: got float64 \[4\]"),

@@ -161,9 +161,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A server on this machine in the place of OGB's: `body`, `cuts`, and the `ranges` it saw."""
     state: dict[str, Any] = {"body": b"", "cuts": [], "ranges": []}
-    running = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(_Handler, state)
-    )
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, state))
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
     place = f"http://127.0.0.1:{running.server_port}"

@@ -75,6 +75,15 @@ def test_case_05_more_edges_than_32_bits_count():
         CSRGraph(small.rowptr.astype(np.int32), small.col)
 
 
+def test_case_05_more_nodes_than_memory_holds(save, command, monkeypatch):
+    monkeypatch.setattr("graphattn.edges.available_memory", lambda: 10**9)
+    about = np.array(json.dumps({"num_nodes": 3 * 10**9}))
+    parts = ("x", "y", "train_mask", "val_mask", "test_mask")
+    save(**dict.fromkeys(parts), meta=about)  # a small file, and a process that would be killed
+    told = command("data", "info", "data.npz", code=3)
+    assert "a graph of 3,000,000,000 nodes needs 72 GB, 1 GB are free: is an id wrong?" in told
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_case_06_features_that_are_no_numbers(save, train, value):
     x = save()["x"].copy()

@@ -61,9 +61,7 @@ def test_case_12_repeated_edges_and_self_loops(save, train, weights, model):
     told = train("--out", "loops", model=model)
     assert "merged 1 repeated edges; 2 self-loops ('keep')" in told
     for policy, count in (("keep", 26), ("drop", 24), ("add", 36)):
-        graph = CSRGraph.from_edge_index(
-            np.concatenate([edges, loops], axis=1), self_loops=policy
-        )
+        graph = CSRGraph.from_edge_index(np.concatenate([edges, loops], axis=1), self_loops=policy)
         assert graph.num_edges == count
 
 

@@ -1,4 +1,4 @@
-"""torch-scatter missing, of another torch, empty and good: said by doctor, and all results equal."""
+"""torch-scatter missing, of another torch, empty, good: said by doctor, and results are equal."""
 
 import importlib.util
 from pathlib import Path

@@ -1,0 +1,163 @@
+"""Tasks on a Ray cluster: this machine alone, or those of a running cluster."""
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from graphattn.checks import check_least
+from graphattn.preprocess.engine import AnyTask, Engine, Task, WorkerLost
+
+_OBJECTS = 100 << 20  # bytes of Ray's own store: tasks travel as paths, and bring back hashes
+_SHARE = 0.8  # of a machine's memory, for tables
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+
+
+class RayEngine(Engine):
+    """Runs tasks on Ray's workers.
+
+    Tasks carry paths, not arrays: every machine must see the folder that is made under the same
+    path, and have the same graphattn. Ray authenticates nobody: use private networks only.
+
+    Args:
+        workers: Tasks at once, by default one a core of the cluster.
+        address: Of a running cluster, such as ``"10.0.0.1:6379"``, or ``"auto"`` for the one that
+            this machine belongs to; by default one is started here, on the loopback interface and
+            without dashboard, and ended by :meth:`close`. Where Ray runs in this process, it is
+            used as it is.
+        retries: How often a task is given to another worker after one has died of it.
+        memory: Bytes that the tables of one worker may take; by default its part of the memory of
+            the smallest machine.
+
+    Raises:
+        ImportError: Ray is not installed.
+        ConnectionError: There is no cluster at the address.
+        ValueError: A number is out of its range.
+
+    Example:
+        >>> RayEngine(0)
+        Traceback (most recent call last):
+        ...
+        ValueError: workers must be at least 1: got workers=0.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        address: str | None = None,
+        retries: int = 3,
+        memory: int | None = None,
+    ) -> None:
+        check_least(0, retries=retries)
+        if workers is not None:
+            check_least(1, workers=workers)
+        self._ray, self._retries, self._memory = _import_ray(), retries, memory
+        self._started = not self._ray.is_initialized()
+        if self._started:
+            _start(self._ray, workers, address)
+        cores = int(self._ray.cluster_resources().get("CPU", 1))
+        self._count = workers or max(1, cores)
+        call = self._ray.remote(num_cpus=1, max_retries=retries, retry_exceptions=False)
+        self._call = call(_do)
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at once."""
+        return self._count
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the tables of one worker may take."""
+        if self._memory is not None:
+            return self._memory
+        parts = []
+        for node in self._ray.nodes():
+            has = node["Resources"]
+            at_once = min(self._count, has.get("CPU", 0))
+            if node["Alive"] and at_once:
+                parts.append(int(_SHARE * has.get("memory", 0) / at_once))
+        return min(parts, default=0)
+
+    def run(self, tasks: Sequence[AnyTask]) -> Iterator[tuple[AnyTask, Any]]:
+        """Runs tasks; see :meth:`Engine.run`."""
+        ray, rest = self._ray, iter(tasks)
+        begun: dict[Any, AnyTask] = {}
+        try:
+            while True:
+                for task in rest:
+                    begun[self._call.options(name=task.name).remote(task)] = task
+                    if len(begun) >= self._count:
+                        break
+                if not begun:
+                    return
+                (ready, *_), _ = ray.wait(list(begun), num_returns=1)
+                task = begun.pop(ready)
+                yield task, self._result(ready, task)
+        finally:
+            for reference in begun:  # whoever stops early does not wait for what was begun
+                ray.cancel(reference, force=True)
+
+    def _result(self, reference: Any, task: Task) -> Any:
+        failed = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except failed.RayTaskError as error:
+            if isinstance(error.cause, Exception):
+                raise error.cause from error
+            raise
+        except failed.RayError as error:
+            first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+            why = f"was lost ({type(error).__name__}: {first})"
+            raise WorkerLost(task.name, 1 + self._retries, why) from error
+
+    def close(self) -> None:
+        """Leaves the cluster; ends it where it was started here."""
+        if self._started:
+            self._ray.shutdown()
+            self._started = False
+
+
+def _do(task: Task) -> Any:
+    return task()
+
+
+def _import_ray() -> Any:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise ImportError(
+            f"engine ray needs Ray: got {error}; pip install graphattn[distributed]."
+        ) from error
+    return ray
+
+
+def _start(ray: Any, workers: int | None, address: str | None) -> None:
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is None:
+        options |= {"address": "local", "num_cpus": workers, "include_dashboard": False}
+        options |= {"object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
+    else:
+        options |= {"address": address}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray, on itself
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            with contextlib.suppress(RuntimeError):
+                ray.shutdown()
+            reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+            where = "here" if address is None else f"at {address}"
+            raise ConnectionError(
+                f"no Ray cluster could be joined or started {where} ({reason}): start one with "
+                "`ray start --head`, or leave --address out for one on this machine."
+            ) from error
