@@ -6,6 +6,7 @@
 import argparse
 
 import batches
+import eccentricity
 import fanout
 import propagation
 import threads
@@ -19,6 +20,7 @@ BENCHMARKS = {
     "batches": batches,
     "training_step": training_step,
     "threads": threads,
+    "eccentricity": eccentricity,
 }
 
 

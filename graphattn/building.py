@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphattn.config import MODELS, SAMPLERS, RunConfig, known_keys
+from graphattn.config import RunConfig, known_keys
 from graphattn.datasets.ogb_table import OGB
 from graphattn.keys import check_keys
 from graphattn.names import find, foreign
 from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.bottom_k import BottomKSampler
 from graphattn.sampling.store import TokenStore
+from graphattn.short_names import MODELS, SAMPLERS
 from graphattn.smoothing import refuse_smoothing
 from graphattn.task import Task
 from graphattn.training.feed import Feed

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
 
-from graphattn.config import DATASETS, DataOptions
+from graphattn.config import DataOptions
 from graphattn.datasets.npz import load_npz
 from graphattn.datasets.ogb_table import OGB
 from graphattn.datasets.public_table import PUBLIC, PublicSpec
@@ -20,6 +20,7 @@ from graphattn.datasets.validation import check_data
 from graphattn.files import read_array
 from graphattn.graph import CSRGraph
 from graphattn.outputs import output_file
+from graphattn.short_names import DATASETS
 from graphattn.task import load_data
 
 

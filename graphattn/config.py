@@ -1,5 +1,6 @@
-"""A run in one YAML file: its sections as frozen dataclasses, and the names that stand for models,
-samplers and data sets. Imports neither torch nor PyG, so that a config is quick to read and check.
+"""A run in one YAML file: its sections as frozen dataclasses.
+
+Imports neither torch nor PyG, so that a config is quick to read and check.
 """
 
 import dataclasses
@@ -11,37 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from graphattn.keys import check_keys, check_texts, flat_keys, numbers, section
-from graphattn.names import Named
-from graphattn.raw_datasets import RAW_DATASETS
 from graphattn.training.options import FitOptions, LabelOptions, TokenOptions
-
-MODELS = {
-    "largegt": Named("graphattn.models.largegt.LargeGT"),
-    "mlp": Named("graphattn.models.mlp.MLP"),
-    "gcn": Named("graphattn.models.gnn.GNN", {"conv": "gcn"}),
-    "sage": Named("graphattn.models.gnn.GNN", {"conv": "sage"}),
-    "gat": Named("graphattn.models.gnn.GNN", {"conv": "gat"}),
-    "sgformer": Named("graphattn.models.sgformer.SGFormer"),
-    "polynormer": Named("graphattn.models.polynormer.Polynormer"),
-}
-SAMPLERS = {
-    "bottom_k": Named("graphattn.sampling.bottom_k.BottomKSampler"),
-    "neighborhood": Named("graphattn.ops.neighborhood.sample_neighborhood"),
-    "walk": Named("graphattn.sampling.walk_neighborhood.walk_neighborhood"),
-}
-DATASETS = {
-    "digits": Named("graphattn.datasets.bundled.digits"),
-    "karate": Named("graphattn.datasets.bundled.karate"),
-    "sbm": Named(
-        "graphattn.datasets.synthetic.stochastic_block_model",
-        {"sizes": [300, 300, 300], "p_in": 0.03, "p_out": 0.005},
-    ),
-    "ring": Named("graphattn.datasets.synthetic.ring", {"num_nodes": 300}),
-    "grid": Named("graphattn.datasets.synthetic.grid", {"height": 20, "width": 20}),
-    "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
-    "road": Named("graphattn.datasets.road.road"),
-    **RAW_DATASETS,
-}
 
 _TEXTS = ("data.name", "model.name", "tokens.pe", "tokens.sampler", "device")
 _TEXTS_OR_NONE = ("data.root", "data.metric", "tokens.store", "out")

@@ -19,11 +19,9 @@ from graphattn.edges import (
     compress,
     distinct,
     edge_keys,
-    edges_of_data,
-    edges_of_matrix,
-    edges_of_networkx,
 )
 from graphattn.files import digest_arrays, read_arrays, write_arrays
+from graphattn.foreign_edges import edges_of_data, edges_of_matrix, edges_of_networkx
 from graphattn.kernels.csr import is_symmetric, transpose
 from graphattn.memory import release
 

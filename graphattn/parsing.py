@@ -6,16 +6,17 @@ from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
 from graphattn.arguments import sentence
 from graphattn.building import DEFAULTS, filled_in
-from graphattn.config import BATCHING, MODELS, SECTIONS, DataOptions, RunConfig, StoreOptions
+from graphattn.config import BATCHING, SECTIONS, DataOptions, RunConfig, StoreOptions
 from graphattn.keys import check_keys, flat_keys, read_yaml, section
 from graphattn.manual import arrange
 from graphattn.names import find
+from graphattn.short_names import MODELS
 from graphattn.training.options import FitOptions, LabelOptions, TokenOptions
 
 _TOKENS = (("data", DataOptions), ("tokens", TokenOptions), ("tokens", StoreOptions))
@@ -53,8 +54,9 @@ def train_parser(model: str) -> ArgumentParser:
         "train",
         "Train a model over splits and seeds; goes on where an earlier run in the folder stopped.",
         "Besides: --resume (there must be a run to go on with), --overwrite (start anew), "
-        "--html FILE (write a report), --debug (tracebacks); under torchrun --patience SECONDS "
-        "(how long to wait for another rank, 600).",
+        "--html FILE (write a report), --debug (tracebacks); on several ranks --patience "
+        "SECONDS (how long to wait for another, 600); --engine ray --workers N [--address "
+        "HOST:PORT] (start N ranks on a Ray cluster, by default one on this machine).",
         "--data.name NAME [--model.name NAME] [--SECTION.OPTION VALUE ...] [--out OUT]",
     )
     _add_data_and_tokens(parser)
@@ -105,6 +107,12 @@ def tokenize_parser() -> ArgumentParser:
         "--memory", type=str | None, help="Most the process may take, such as 8G [no limit]."
     )
     run.add_argument("--plan", action="store_true", help="Say what it will take, and stop.")
+    engine = Literal["local", "ray"] | None
+    run.add_argument(
+        "--engine", type=engine, help="Many workers: local (processes) or ray [this process]."
+    )
+    run.add_argument("--workers", type=int | None, help="How many [one a core].")
+    run.add_argument("--address", type=str | None, help="Of a running Ray cluster [one here].")
     arrange(parser, _TOKENS, {key: _TITLES[key] for key in ("data", "tokens")})
     return parser
 

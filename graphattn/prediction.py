@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from graphattn.building import build_feed, build_model, takes_tokens
-from graphattn.config import DATASETS, MODELS, SAMPLERS, RunConfig
+from graphattn.config import RunConfig
 from graphattn.datasets.splits import Split
 from graphattn.experiment import fingerprint
 from graphattn.files import check_space, read_array
 from graphattn.keys import read_yaml
 from graphattn.outputs import output_file
 from graphattn.run_folder import run_folders
+from graphattn.short_names import DATASETS, MODELS, SAMPLERS
 from graphattn.store_building import build_store
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import load_weights

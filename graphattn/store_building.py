@@ -11,6 +11,8 @@ from torch import Tensor
 from graphattn.config import RunConfig
 from graphattn.files import digest_arrays, read_array
 from graphattn.ops.positions import positions
+from graphattn.preprocess.engine import Engine
+from graphattn.preprocess.features import build_store as by_workers
 from graphattn.sampling.manifest import differences
 from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
@@ -19,13 +21,16 @@ from graphattn.task import Task
 logger = logging.getLogger(__name__)
 
 
-def build_store(config: RunConfig, task: Task, *, write: bool = True) -> TokenStore:
+def build_store(
+    config: RunConfig, task: Task, *, write: bool = True, engine: Engine | None = None
+) -> TokenStore:
     """Make what tokens are drawn from, in memory or in the folder `tokens.store`.
 
     Args:
         config: Says what is kept.
         task: Graph and features.
         write: Whether the folder may be built; without, it is read where it holds just this.
+        engine: Who builds the folder; by default this process.
 
     Raises:
         ValueError: The positions are of the wrong size, or the folder holds another store.
@@ -48,6 +53,8 @@ def build_store(config: RunConfig, task: Task, *, write: bool = True) -> TokenSt
             return opened
     if kept.store is None or not write:
         return TokenStore.in_memory(task.graph, task.x, **recipe.as_dict(), pe=pe)
+    if engine is not None:
+        return by_workers(kept.store, task.graph, task.x, engine=engine, recipe=recipe, pe=pe)
     return TokenStore.build(Path(kept.store), task.graph, task.x, **recipe.as_dict(), pe=pe)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphattn.config import DATASETS, DataOptions
+from graphattn.config import DataOptions
 from graphattn.datasets.features import Scale, fill_missing, normalize_rows, standardize
 from graphattn.datasets.npz import CorruptDataset, load_npz, named
 from graphattn.datasets.ogb import OgbGraph, open_ogb
@@ -28,6 +28,7 @@ from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
 from graphattn.keys import check_keys
 from graphattn.names import find, foreign
+from graphattn.short_names import DATASETS
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from graphattn.config import MODELS
 from graphattn.models.mlp import MLP
 from graphattn.names import find, foreign, import_path, raised_in
+from graphattn.short_names import MODELS
 
 
 @pytest.mark.parametrize("name", ["GCN", "Gcn", "LargeGT", "MLP"])

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from graphattn.config import MODELS
 from graphattn.parsing import parse_run, tokenize_parser, train_parser
+from graphattn.short_names import MODELS
 
 KARATE = ["--data.name", "karate"]
 

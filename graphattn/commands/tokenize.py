@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from graphattn.config import RunConfig
 from graphattn.memory import memory_limit
 from graphattn.parsing import parse, tokenize_parser, without_sections
 from graphattn.planning import plan_tokenize
+from graphattn.preprocess.engine import Engine
+from graphattn.preprocess.local_engine import LocalEngine
+from graphattn.preprocess.ray_engine import RayEngine
 from graphattn.store_building import build_store
 from graphattn.task import load_task
 
@@ -25,20 +29,41 @@ def main(argv: Sequence[str]) -> int:
     """
     parsed = parse(tokenize_parser(), without_sections(argv, ("data", "tokens")))
     out, memory, plan = (parsed.pop(key, None) for key in ("out", "memory", "plan"))
+    name, workers, address = (parsed.pop(key, None) for key in ("engine", "workers", "address"))
+    if name and (plan or memory is not None):
+        raise ValueError(
+            f"--plan and --memory are of a build in one process: got them with --engine {name}; "
+            "leave --engine out, or say with --workers how many share the memory."
+        )
     config = RunConfig.from_mapping(parsed)
     folder = Path(out or config.store.store or f"stores/{config.folder.name.rpartition('-')[0]}")
     config = replace(config, store=replace(config.store, store=str(folder)))
     with memory_limit(None if memory is None else number_of_bytes(memory, "--memory")):
         if plan or memory is not None:
             print(plan_tokenize(config))
-        return 0 if plan else _build(config)
+        if plan:
+            return 0
+        with _engine(name, workers, address) as engine:
+            return _build(config, engine)
 
 
-def _build(config: RunConfig) -> int:
+def _engine(
+    name: str | None, workers: int | None, address: str | None
+) -> AbstractContextManager[Engine | None]:
+    if workers is not None and name is None:
+        raise ValueError(f"--workers needs --engine local or ray: got {workers} and no engine.")
+    if address is not None and name != "ray":
+        raise ValueError(f"--address needs --engine ray: got {address} and {name or 'no engine'}.")
+    if name is None:
+        return nullcontext()
+    return LocalEngine(workers) if name == "local" else RayEngine(workers, address=address)
+
+
+def _build(config: RunConfig, engine: Engine | None) -> int:
     folder = Path(str(config.store.store))
     task = load_task(config.data)
     started = time.perf_counter()
-    store = build_store(config, task)
+    store = build_store(config, task, engine=engine)
     seconds = time.perf_counter() - started
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(

@@ -1,5 +1,6 @@
 """`graphattn train`: train, on one process or on several ranks, write the run folder, print."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,8 +8,10 @@ from graphattn.arguments import Arguments
 from graphattn.experiment import run_experiment
 from graphattn.outputs import output_file
 from graphattn.parsing import parse_run
+from graphattn.ray_cluster import check_address
 from graphattn.results import table
 from graphattn.training.distributed import PATIENCE, joined, launched_ranks
+from graphattn.training.on_ray import train_on_ray
 from graphattn.training.report import write_report
 
 
@@ -21,6 +24,7 @@ def main(argv: Sequence[str]) -> int:
         ...
         ValueError: seeds must be numbers such as 0, 0-9 or 0,3: got 'one'.
     """
+    on_ray, argv = _engine(argv)
     flags = Arguments("graphattn train", add_help=False, allow_abbrev=False)
     flags.add_argument("--resume", action="store_true")
     flags.add_argument("--overwrite", action="store_true")
@@ -37,6 +41,10 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError(f"--resume needs a run to go on with: there is none in {config.folder}.")
     if first and own.html is not None:
         output_file(own.html, "html", (".html", ".htm"))
+    if on_ray is not None:
+        workers, address = on_ray
+        limits = {"device": config.device, "patience": own.patience}
+        return train_on_ray(argv, workers=workers, address=address, **limits)
     with joined(config.device, patience=own.patience) as ranks:
         result = run_experiment(config, overwrite=own.overwrite, ranks=ranks)
     if not first:
@@ -50,3 +58,29 @@ def main(argv: Sequence[str]) -> int:
         summary = result.summary(command=command)
         print(f"report: {write_report(own.html, [summary], title=title, command=command)}")
     return 0
+
+
+def _engine(argv: Sequence[str]) -> tuple[tuple[int, str | None] | None, list[str]]:
+    """Take out where to train: the workers and the address of Ray, or None for here."""
+    flags = Arguments("graphattn train", add_help=False, allow_abbrev=False)
+    flags.add_argument("--engine", choices=("ray",))
+    flags.add_argument("--workers", type=int)
+    flags.add_argument("--address")
+    own, rest = flags.parse_known_args(list(argv))
+    if own.engine is None:
+        for name in ("workers", "address"):
+            if (value := getattr(own, name)) is not None:
+                raise ValueError(f"--{name} is of --engine ray: got {value!r} without it.")
+        return None, rest
+    if own.workers is None or own.workers < 1:
+        raise ValueError(
+            "--engine ray needs --workers, how many ranks train together, at least 1: got "
+            f"{'none' if own.workers is None else own.workers}."
+        )
+    if "RANK" in os.environ:
+        raise ValueError(
+            "--engine ray starts the ranks itself: got RANK in the environment, which torchrun "
+            "sets; leave one of the two out."
+        )
+    check_address(own.address)
+    return (own.workers, own.address), rest

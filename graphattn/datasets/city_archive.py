@@ -1,4 +1,4 @@
-"""The archives of City-Networks: tensors read straight from a `.tar.gz`, nothing else, no code run."""
+"""The archives of City-Networks: tensors, read straight from a `.tar.gz` without running code."""
 
 import io
 import pickle
@@ -7,7 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -137,7 +137,7 @@ class CityArchive(RawFiles):
         return ValueError(f"{name} in {self.folder / self.spec.files[0]} must {wanted}: got {got}.")
 
 
-def load_plainly(file: IO[bytes] | Path) -> Any:
+def load_plainly(file: io.BytesIO | Path) -> Any:
     """Read what `torch.save` wrote, tensors and plain containers only, without a warning.
 
     Args:

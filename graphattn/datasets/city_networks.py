@@ -158,7 +158,7 @@ def city_from_osm(
 
     Streets are what OSMnx calls network "all": every `highway` but areas and those that are not
     there (yet). Points where a street merely bends are no nodes; the largest connected part is
-    kept. Land use is that of the nearest area with the tag, by its centre.
+    kept. Land use is that of the area a junction lies in, or else of that with the nearest corner.
 
     Args:
         path: `.osm` (XML), or `.osm.pbf`, which needs `pip install graphattn[osm]`.

@@ -134,7 +134,7 @@ def _read_xml(path: Path) -> OsmExtract:
 
 def _read_pbf(path: Path) -> OsmExtract:
     try:
-        import osmium  # noqa: PLC0415 - optional
+        import osmium
     except ImportError as error:
         raise ImportError(
             f"{path} is read by osmium, which is not installed: pip install 'graphattn[osm]', or "

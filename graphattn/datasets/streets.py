@@ -12,9 +12,9 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 from torch import Tensor
 
+from graphattn.datasets.landuse import landuse_at
 from graphattn.datasets.osm_file import OsmExtract
 
 KINDS = ("oneway", "lanes", "reversed", "highway")
@@ -87,7 +87,14 @@ def streets_of_osm(extract: OsmExtract) -> Streets:
     return Streets(
         pos=pos,
         street_count=np.array([count[i] for i in range(len(number))]),
-        landuse=_nearest_landuse(pos, extract),
+        landuse=landuse_at(
+            pos,
+            [
+                (np.array([extract.points[ref] for ref in refs]), use)
+                for refs, use in extract.areas
+                if all(ref in extract.points for ref in refs)
+            ],
+        ),
         edge_index=torch.tensor(sides),
         length=np.array([_metres([extract.points[p] for p in points]) for points, _ in paths]),
         speed=_speeds([[tags[street] for _, street, _ in hops] for _, hops in paths]),
@@ -260,20 +267,6 @@ def _kph(text: str | None) -> float | None:
     if not number or not _is_number(number):
         return None
     return float(number) * (_MILE if "mph" in (text or "") else 1.0)
-
-
-def _nearest_landuse(pos: NDArray[np.float64], extract: OsmExtract) -> list[str]:
-    """Gives each junction the land use of the area whose centre is nearest."""
-    found = [
-        (np.mean([extract.points[ref] for ref in refs], axis=0), use)
-        for refs, use in extract.areas
-        if all(ref in extract.points for ref in refs)
-    ]
-    if not found:
-        return [""] * len(pos)
-    narrow = np.array([np.cos(np.deg2rad(pos[:, 1].mean())), 1.0])
-    tree = KDTree(np.array([centre for centre, _ in found]) * narrow)
-    return [found[i][1] for i in tree.query(pos * narrow)[1]]
 
 
 def _is_number(value: Any) -> bool:

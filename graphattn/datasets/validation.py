@@ -96,8 +96,10 @@ def count_nodes(data: Data) -> int:
         if isinstance(value, Tensor) and value.dim():
             return value.size(0)
     edge_index = data.get("edge_index")
-    has_edges = isinstance(edge_index, Tensor) and edge_index.numel() > 0
-    return int(edge_index.max()) + 1 if has_edges else 0
+    if not isinstance(edge_index, Tensor) or not edge_index.numel():
+        return 0
+    largest = edge_index.max()
+    return int(largest) + 1 if bool(largest.isfinite()) else 0
 
 
 def first_offenders(rows: Int64[Tensor, " wrong"], limit: int = 5) -> str:

@@ -1,4 +1,4 @@
-"""The probe that finds out whether an engine gives, for seeds together, the numbers of each alone."""
+"""The probe that finds out whether an engine gives seeds together the numbers of each alone."""
 
 import logging
 from functools import cached_property
@@ -50,9 +50,9 @@ class Probe:
 
     The judge is the Jacobian of each seed alone: on the whole graph (``"full"``) or on its ball
     (``"pyg"``). Above 3,000 nodes, where the former takes long, it is that of a ball two hops wider
-    than the engine's, and outputs on it must be those on the whole graph (save for the fused engine,
-    whose models are known to be local). An engine that batches
-    seeds under global attention or a norm over all nodes is refused so.
+    than the engine's, and outputs on it must be those on the whole graph (save for the fused
+    engine, whose models are known to be local). An engine that batches seeds under global attention
+    or a norm over all nodes is refused so.
 
     Args:
         run: What is measured. Of the probed seeds, the two with the most influence are compared:

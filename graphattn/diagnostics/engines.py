@@ -200,7 +200,7 @@ class UnionEngine:
 
 
 class TrimmedEngine:
-    """Balls of several seeds, hop after hop, of which each layer leaves out what no later one reads.
+    """Balls of several seeds, hop after hop; a layer leaves out the hops that no later one reads.
 
     A model of L layers reads L hops, and the degrees of the nodes at the last: the balls reach one
     hop farther, which the first layer alone is given.

@@ -1,4 +1,4 @@
-"""The fused engine for PyG's GCN and GraphSAGE: one forward pass, then a trimmed backward a seed."""
+"""The fused engine for PyG's GCN and GraphSAGE: one forward, then a trimmed backward a seed."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -76,6 +76,7 @@ class Engine(ABC):
             WorkerLost: A task was tried too often.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Ends the workers."""
 

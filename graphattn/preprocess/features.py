@@ -6,6 +6,7 @@ import uuid
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from graphattn.sampling.store import TokenStore
 
 _LINE = 16  # float32 numbers of a cache line: narrower blocks read as much, and add less
 _FLOAT = np.dtype(np.float32)
+
+Cuts = list[int]  # where blocks start, and where the last ends
 
 
 def build_store(
@@ -99,10 +102,8 @@ def _fill(
     features = [name for name in store.missing if not name.startswith("pe-")]
     tables = _Blocks(store, place, hops, _grid(store, engine, partitions))
     work = [spmm for step in tables.steps for spmm in step if spmm.name not in store.files]
-    new = (
-        sum(_FLOAT.itemsize * _area(spmm) for spmm in work) + len(hops) * 8 * store.graph.num_nodes
-    )
-    check_space(store.folder, store.num_bytes() + store.inputs["x"].nbytes + new)
+    new = store.inputs["x"].nbytes + sum(_FLOAT.itemsize * _area(spmm) for spmm in work)
+    check_space(store.folder, store.num_bytes() + new)
     with tqdm(
         total=len(work) + len(store.missing),
         desc="token store",
@@ -142,16 +143,12 @@ class _Blocks:
     """The blocks of all hops: the tasks that make them, step by step, and where each hop lies."""
 
     def __init__(
-        self,
-        store: Unfinished,
-        place: Path,
-        hops: Iterable[str],
-        grid: "tuple[list[int], list[int]]",
+        self, store: Unfinished, place: Path, hops: Iterable[str], grid: tuple[Cuts, Cuts]
     ) -> None:
-        self._store, self._place, self._grid = store, place, grid
+        self._store, self._place = store, place
         nodes, channels = store.inputs["x"].shape
         whole = (0, nodes), (0, channels)
-        self.of = {"x": (Block(store.folder / "hops/x.npy", *whole),)}
+        self.of: dict[str, tuple[Block, ...]] = {"x": (Block(store.folder / "hops/x.npy", *whole),)}
         self.sides: list[str] = []
         self.steps: list[list[SpmmTask]] = []
         for name in hops:
@@ -212,7 +209,7 @@ def _join(store: Unfinished, place: Path, tables: _Blocks, name: str) -> JoinTas
     )
 
 
-def _grid(store: Unfinished, engine: Engine, partitions: int | None) -> tuple[list[int], list[int]]:
+def _grid(store: Unfinished, engine: Engine, partitions: int | None) -> tuple[Cuts, Cuts]:
     """Where blocks of rows and of columns start and end: as in an earlier run, or chosen anew."""
     nodes, channels = store.inputs["x"].shape
     most, _ = fit_columns(nodes, channels, _FLOAT, engine.memory) if store.hop_names else (0, 0)
@@ -221,14 +218,10 @@ def _grid(store: Unfinished, engine: Engine, partitions: int | None) -> tuple[li
         before = read_json(file)
     except ValueError:
         before = {}
-    rows, columns = before.get("rows"), before.get("columns")
-    if (
-        before.get("partitions") == partitions
-        and _is_cut(rows, nodes)
-        and _is_cut(columns, channels)
-        and max(np.diff(columns), default=0) <= most
-    ):
-        return rows, columns
+    if before.get("partitions") == partitions:
+        cuts = _cuts(before.get("rows"), nodes), _cuts(before.get("columns"), channels)
+        if all(cuts) and max(right - left for left, right in pairwise(cuts[1])) <= most:
+            return cuts
     wanted = partitions or max(1, engine.workers)
     width = max(1, min(most, max(_LINE, _LINE * math.ceil(channels / wanted / _LINE))))
     columns = [*range(0, channels, width), channels] if channels else [0, 0]
@@ -248,17 +241,18 @@ def _cut_rows(graph: CSRGraph, count: int) -> list[int]:
     return [0, *sorted(cuts - {0, nodes}), nodes]
 
 
-def _is_cut(bounds: object, end: int) -> bool:
-    """Whether what a file says is a list of bounds from 0 to the end."""
+def _cuts(bounds: object, end: int) -> Cuts:
+    """What a file says, if these are bounds from 0 to the end; else none."""
     if not isinstance(bounds, list) or not all(type(bound) is int for bound in bounds):
-        return False
-    return len(bounds) > 1 and (bounds[0], bounds[-1]) == (0, end) and bounds == sorted(bounds)
+        return []
+    whole = len(bounds) > 1 and (bounds[0], bounds[-1]) == (0, end) and bounds == sorted(bounds)
+    return bounds if whole else []
 
 
 def _cells(rows: Sequence[int], columns: Sequence[int]) -> Iterator[tuple[Range, Range]]:
-    for left, right in zip(columns[:-1], columns[1:], strict=True):
-        for first, last in zip(rows[:-1], rows[1:], strict=True):
-            yield (first, last), (left, right)
+    for columns_of_block in pairwise(columns):
+        for rows_of_block in pairwise(rows):
+            yield rows_of_block, columns_of_block
 
 
 def _overlap(one: Range, other: Range) -> bool:

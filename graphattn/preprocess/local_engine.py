@@ -92,7 +92,7 @@ class LocalEngine(Engine):
                     worker = next(worker for worker in self._workers if worker.pipe is pipe)
                     answer = self._answer(worker)
                     if answer is None:
-                        waiting.appendleft(self._lost(worker, waiting))
+                        waiting.extendleft(self._lost(worker, waiting))
                     elif worker.task:
                         task, worker.task = worker.task[0], None
                         done += 1
@@ -113,8 +113,8 @@ class LocalEngine(Engine):
         worker.ready = True
         return (content,)
 
-    def _lost(self, worker: _Worker, waiting: "deque[Any]") -> tuple[Any, int]:
-        """Buries a worker; returns its task, to be tried once more."""
+    def _lost(self, worker: _Worker, waiting: "deque[Any]") -> list[tuple[Any, int]]:
+        """Buries a worker; returns the task that it had, or would have had, to be tried again."""
         self._workers.remove(worker)
         worker.pipe.close()
         worker.process.join()
@@ -122,10 +122,12 @@ class LocalEngine(Engine):
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         guard = " before it began (is the call guarded by `if __name__ == '__main__':`?)"
         why = how if worker.ready else how + guard
+        if not worker.task and not waiting:
+            return []
         task, tries = worker.task or waiting.popleft()
         if tries > self._retries:
             raise WorkerLost(task.name, tries, why)
-        return task, tries + 1
+        return [(task, tries + 1)]
 
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
@@ -179,7 +181,7 @@ def _end_with_parent() -> None:
 def _portable(error: Exception) -> Exception:
     """The error, or its words where it cannot travel."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

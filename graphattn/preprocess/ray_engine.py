@@ -1,22 +1,13 @@
 """Tasks on a Ray cluster: this machine alone, or those of a running cluster."""
 
-import contextlib
-import logging
-import os
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from graphattn.checks import check_least
 from graphattn.preprocess.engine import AnyTask, Engine, Task, WorkerLost
+from graphattn.ray_cluster import import_ray, start_ray
 
-_OBJECTS = 100 << 20  # bytes of Ray's own store: tasks travel as paths, and bring back hashes
 _SHARE = 0.8  # of a machine's memory, for tables
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
-}
 
 
 class RayEngine(Engine):
@@ -58,10 +49,10 @@ class RayEngine(Engine):
         check_least(0, retries=retries)
         if workers is not None:
             check_least(1, workers=workers)
-        self._ray, self._retries, self._memory = _import_ray(), retries, memory
+        self._ray, self._retries, self._memory = import_ray(), retries, memory
         self._started = not self._ray.is_initialized()
         if self._started:
-            _start(self._ray, workers, address)
+            start_ray(self._ray, workers, address)
         cores = int(self._ray.cluster_resources().get("CPU", 1))
         self._count = workers or max(1, cores)
         call = self._ray.remote(num_cpus=1, max_retries=retries, retry_exceptions=False)
@@ -126,38 +117,3 @@ class RayEngine(Engine):
 
 def _do(task: Task) -> Any:
     return task()
-
-
-def _import_ray() -> Any:
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise ImportError(
-            f"engine ray needs Ray: got {error}; pip install graphattn[distributed]."
-        ) from error
-    return ray
-
-
-def _start(ray: Any, workers: int | None, address: str | None) -> None:
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address is None:
-        options |= {"address": "local", "num_cpus": workers, "include_dashboard": False}
-        options |= {"object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
-    else:
-        options |= {"address": address}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Ray, on itself
-        try:
-            ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            with contextlib.suppress(RuntimeError):
-                ray.shutdown()
-            reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
-            where = "here" if address is None else f"at {address}"
-            raise ConnectionError(
-                f"no Ray cluster could be joined or started {where} ({reason}): start one with "
-                "`ray start --head`, or leave --address out for one on this machine."
-            ) from error

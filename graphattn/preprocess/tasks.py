@@ -1,4 +1,4 @@
-"""The tasks of preprocessing: pure functions of files, each of which writes one shard atomically."""
+"""The tasks of preprocessing: pure functions of files, each of which writes a shard atomically."""
 
 import socket
 import uuid

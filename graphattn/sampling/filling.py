@@ -158,7 +158,7 @@ def fill_here(store: Unfinished, progress: bool, *, memory: int | None = None) -
         total=len(hops) + len(missing), desc="token store", disable=None if progress else True
     ) as bar:
         bar.update(len(known) - 1)
-        if hops and recipe.memory(*x.shape[:1], store.graph.num_edges, x.shape[1]) > memory:
+        if hops and recipe.memory(x.shape[0], store.graph.num_edges, x.shape[1]) > memory:
             known |= _spread_on_disk(store, memory, progress)
             bar.update(len(hops))
         elif hops:

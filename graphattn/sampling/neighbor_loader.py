@@ -16,7 +16,8 @@ from torch_geometric.loader.utils import index_select
 from torch_geometric.sampler.base import SubgraphType
 
 from graphattn.checks import check_least
-from graphattn.edges import check_edges, edges_of_data
+from graphattn.edges import check_edges
+from graphattn.foreign_edges import edges_of_data
 from graphattn.kernels.fanout import Clock, check_fanouts, draw_fanout
 from graphattn.sampling.ahead import in_order
 from graphattn.sampling.fanout import Subgraph, as_subgraph, rows_of_edges

@@ -12,13 +12,14 @@ import raw_layouts as layouts
 import torch
 
 from graphattn import cli
-from graphattn.config import DATASETS, DataOptions
+from graphattn.config import DataOptions
 from graphattn.datasets import ogb_cache, public_fetch
 from graphattn.datasets.npz import CorruptDataset
 from graphattn.datasets.public import load_public, open_public, raw_place
 from graphattn.datasets.public_fetch import fetch_public
 from graphattn.datasets.public_table import PUBLIC
 from graphattn.files import read_json
+from graphattn.short_names import DATASETS
 from graphattn.task import load_data, load_task
 
 PHOTO = PUBLIC["shchur-amazon-photo"]

@@ -1,0 +1,68 @@
+"""How far LargeGT sees: four hops by its tokens, all nodes by a codebook that follows them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphattn.diagnostics import influence
+from graphattn.models.largegt import LargeGT
+
+
+def ring(num_nodes: int = 24) -> Data:
+    at = torch.arange(num_nodes)
+    forth = torch.stack([at, (at + 1) % num_nodes])
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(num_nodes, 5, generator=generator)
+    return Data(x, torch.cat([forth, forth.flip(0)], dim=1))
+
+
+def test_the_local_module_reads_four_hops_and_no_more() -> None:
+    torch.manual_seed(0)
+    model = LargeGT(5, 8, 3, scope="local")
+
+    def forward(x: Tensor, edge_index: Tensor) -> Tensor:
+        return model.eval().node_forward(x, edge_index, num_samples=10)
+
+    found = influence(forward, ring(), max_hops=6, seeds=range(24), engine="single")
+    assert (found.T[:, 4] > 0).all()
+    assert not found.T[:, 5:].any()
+    assert not found.tail_mass.any()
+
+
+def test_what_the_codebook_brings_is_tail_mass() -> None:
+    torch.manual_seed(0)
+    model = LargeGT(5, 8, 3, scope="full", global_channels=4, codebook_size=4).eval()
+    attention = model.codebook
+    attention.cluster_size.fill_(6.0)
+
+    def frozen(x: Tensor, edge_index: Tensor) -> Tensor:
+        return model.node_forward(x, edge_index, num_samples=10)
+
+    def following(x: Tensor, edge_index: Tensor) -> Tensor:
+        """The codes are the means of their nodes, as at a fixed point of the moving averages."""
+        points = attention.encode(model.lin_seed(x))
+        code = torch.arange(len(x)) % 4
+        means = points.new_zeros(4, points.size(1)).index_add(0, code, points) / 6
+        return torch.func.functional_call(
+            _Nodes(model), {"model.codebook.keys": means}, (x, edge_index)
+        )
+
+    data = ring()
+    fixed = influence(frozen, data, max_hops=4, seeds=range(24), engine="single")
+    moving = influence(following, data, max_hops=4, seeds=range(24), engine="single")
+    assert not fixed.tail_mass.any()  # its codes are buffers: no gradient passes
+    assert (moving.tail_mass > 0).all()
+    assert 0 < moving.tail_share < 1
+    assert np.isfinite(moving.R)
+
+
+class _Nodes(torch.nn.Module):
+    """Every node's logits, as a module whose buffers can be put in place for one call."""
+
+    def __init__(self, model: LargeGT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.model.node_forward(x, edge_index, num_samples=10)

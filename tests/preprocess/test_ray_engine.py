@@ -1,0 +1,100 @@
+"""Ray's workers: any number of them gives the same bits, and killed ones are replaced."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from preprocess_tasks import Adding, Dying, Raising
+
+from graphattn.cli import exit_code
+from graphattn.corrupt import CorruptFile
+from graphattn.graph import CSRGraph
+from graphattn.preprocess.draw import draw_tokens
+from graphattn.preprocess.engine import WorkerLost
+from graphattn.preprocess.features import build_store
+from graphattn.preprocess.local_engine import LocalEngine
+from graphattn.preprocess.ray_engine import RayEngine
+from graphattn.sampling.recipe import Recipe
+from graphattn.sampling.store import TokenStore
+
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning:ray"),
+]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """One cluster for all tests, on the loopback interface."""
+    with RayEngine(4, retries=1) as engine:
+        yield engine
+
+
+def made():
+    generator = np.random.default_rng(0)
+    graph = CSRGraph.from_edge_index(generator.integers(300, size=(2, 1500)), 300)
+    return graph, torch.from_numpy(generator.standard_normal((300, 40))).float()
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_case_42_one_two_and_four_workers_give_the_bytes_of_one_process(tmp_path, cluster):
+    graph, x = made()
+    recipe = Recipe(direction="both", dtype="float16")
+    options = {"shard_rows": 128, "progress": False}
+    TokenStore.build(tmp_path / "one", graph, x, **recipe.as_dict(), **options)
+    for workers in (1, 2, 4):
+        engine, path = RayEngine(workers), tmp_path / f"of {workers}"
+        assert engine.workers == workers
+        build_store(path, graph, x, engine=engine, recipe=recipe, **options)
+        assert contents(path) == contents(tmp_path / "one")
+
+
+def test_one_two_and_four_workers_draw_the_tokens_of_one_process(tmp_path, cluster):
+    graph, _ = made()
+    graph.save(tmp_path / "graph")
+    options = {"seeds": torch.arange(0, 300, 2), "num_samples": 12, "progress": False}
+    arguments = {"graph": tmp_path / "graph", "block_rows": 40, **options}
+    draw_tokens(tmp_path / "here", engine=LocalEngine(0), **arguments)
+    for workers in (1, 2, 4):
+        path = tmp_path / f"of {workers}"
+        draw_tokens(path, engine=RayEngine(workers), **arguments)
+        assert contents(path) == contents(tmp_path / "here")
+
+
+def test_case_41_a_killed_worker_is_replaced_and_its_task_tried_again(tmp_path, cluster):
+    tasks = [Adding(f"add{i}", i) for i in range(5)] + [Dying("dying", tmp_path, 1)]
+    done = {task.name: result for task, result in cluster.run(tasks)}
+    assert len(done) == 6 and [done[f"add{i}"] for i in range(5)] == [1, 2, 3, 4, 5]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_case_41_a_task_that_kills_every_worker_is_given_up(tmp_path, cluster):
+    with pytest.raises(WorkerLost, match="dying could not be made: 2 workers tried, the last was"):
+        list(cluster.run([Dying("dying", tmp_path, 99)]))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ValueError("heads"), 2), (CorruptFile("torn"), 4), (OSError(28, "full"), 3)],
+)
+def test_an_error_of_a_task_is_that_of_the_run(cluster, error, code):
+    with pytest.raises(type(error), match=str(error.args[-1])) as caught:
+        list(cluster.run([Adding("add", 1), Raising("raising", error)]))
+    assert exit_code(caught.value) == code
+
+
+def test_the_memory_of_a_worker_is_its_part_of_the_smallest_machine(cluster):
+    assert RayEngine(4).memory < RayEngine(1).memory
+    assert RayEngine(4, memory=7).memory == 7
+    assert RayEngine().workers == 4
