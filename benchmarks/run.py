@@ -8,6 +8,7 @@ import argparse
 import batches
 import eccentricity
 import fanout
+import influence
 import propagation
 import threads
 import tokens
@@ -21,6 +22,7 @@ BENCHMARKS = {
     "training_step": training_step,
     "threads": threads,
     "eccentricity": eccentricity,
+    "influence": influence,
 }
 
 

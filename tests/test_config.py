@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 
 from graphattn.config import (
-    DATASETS,
-    MODELS,
-    SAMPLERS,
     DataOptions,
     RunConfig,
     StoreOptions,
@@ -19,6 +16,7 @@ from graphattn.config import (
 )
 from graphattn.keys import check_keys, flat_keys, numbers, read_yaml
 from graphattn.names import find
+from graphattn.short_names import DATASETS, MODELS, SAMPLERS
 from graphattn.training.options import FitOptions, TokenOptions
 
 

@@ -47,6 +47,26 @@ class InfluenceResult:
     R_per_node: _Floats
     about: dict[str, Any]
 
+    def __str__(self) -> str:
+        """R with its interval, and the share of each hop, in two lines.
+
+        Example:
+            >>> T = np.array([[3.0, 1.0], [1.0, 1.0]])
+            >>> print(InfluenceResult(T, np.arange(2), np.zeros(2), np.array([0.25, 0.5]), {}))
+            R = 0.375 (95 %: 0.130 to 0.620) over 2 seeds, 0 without influence left out
+            hop 0: 66.7 %, 1: 33.3 %; beyond: 0.0 %
+        """
+        low, high = self.R_ci
+        tail = float(self.tail_mass[self.counted].mean()) if self.counted.any() else math.nan
+        whole = (self.curve.sum() + (0.0 if math.isnan(tail) else tail)) / 100
+        shares = self.curve / whole
+        hops = ", ".join(f"{hop}: {share:.1f} %" for hop, share in enumerate(shares))
+        beyond = "not measured" if math.isnan(tail) else f"{tail / whole:.1f} %"
+        return (
+            f"R = {self.R:.3f} (95 %: {low:.3f} to {high:.3f}) over {int(self.counted.sum())} "
+            f"seeds, {self.num_zero} without influence left out\nhop {hops}; beyond: {beyond}"
+        )
+
     @property
     def counted(self) -> npt.NDArray[np.bool_]:
         """Which seeds enter the means: those with any influence within ``max_hops``."""

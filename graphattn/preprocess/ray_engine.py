@@ -100,12 +100,14 @@ class RayEngine(Engine):
         try:
             return self._ray.get(reference)
         except failed.RayTaskError as error:
-            if isinstance(error.cause, Exception):
-                raise error.cause from error
-            raise
+            if isinstance(error.cause, failed.RayError):
+                raise ImportError(
+                    f"a worker could not read its task ({_first(error.cause)}): all machines need "
+                    "the same graphattn and the same Python."
+                ) from error
+            raise error.cause from error
         except failed.RayError as error:
-            first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
-            why = f"was lost ({type(error).__name__}: {first})"
+            why = f"was lost ({type(error).__name__}: {_first(error)})"
             raise WorkerLost(task.name, 1 + self._retries, why) from error
 
     def close(self) -> None:
@@ -117,3 +119,8 @@ class RayEngine(Engine):
 
 def _do(task: Task) -> Any:
     return task()
+
+
+def _first(error: BaseException) -> str:
+    """The first sentence of what Ray says."""
+    return str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")

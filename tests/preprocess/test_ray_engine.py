@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import preprocess_tasks
 import pytest
 import torch
 from preprocess_tasks import Adding, Dying, Raising
@@ -31,6 +32,16 @@ def cluster():
     """One cluster for all tests, on the loopback interface."""
     with RayEngine(4, retries=1) as engine:
         yield engine
+
+
+@pytest.fixture
+def by_value(cluster):
+    """Sends our tasks with their code: the cluster has graphattn alone."""
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(preprocess_tasks)
+    yield cluster
+    ray.cloudpickle.unregister_pickle_by_value(preprocess_tasks)
 
 
 def made():
@@ -71,16 +82,16 @@ def test_one_two_and_four_workers_draw_the_tokens_of_one_process(tmp_path, clust
         assert contents(path) == contents(tmp_path / "here")
 
 
-def test_case_41_a_killed_worker_is_replaced_and_its_task_tried_again(tmp_path, cluster):
+def test_case_41_a_killed_worker_is_replaced_and_its_task_tried_again(tmp_path, by_value):
     tasks = [Adding(f"add{i}", i) for i in range(5)] + [Dying("dying", tmp_path, 1)]
-    done = {task.name: result for task, result in cluster.run(tasks)}
+    done = {task.name: result for task, result in by_value.run(tasks)}
     assert len(done) == 6 and [done[f"add{i}"] for i in range(5)] == [1, 2, 3, 4, 5]
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_case_41_a_task_that_kills_every_worker_is_given_up(tmp_path, cluster):
+def test_case_41_a_task_that_kills_every_worker_is_given_up(tmp_path, by_value):
     with pytest.raises(WorkerLost, match="dying could not be made: 2 workers tried, the last was"):
-        list(cluster.run([Dying("dying", tmp_path, 99)]))
+        list(by_value.run([Dying("dying", tmp_path, 99)]))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -88,10 +99,17 @@ def test_case_41_a_task_that_kills_every_worker_is_given_up(tmp_path, cluster):
     ("error", "code"),
     [(ValueError("heads"), 2), (CorruptFile("torn"), 4), (OSError(28, "full"), 3)],
 )
-def test_an_error_of_a_task_is_that_of_the_run(cluster, error, code):
+def test_an_error_of_a_task_is_that_of_the_run(by_value, error, code):
     with pytest.raises(type(error), match=str(error.args[-1])) as caught:
-        list(cluster.run([Adding("add", 1), Raising("raising", error)]))
+        list(by_value.run([Adding("add", 1), Raising("raising", error)]))
     assert exit_code(caught.value) == code
+
+
+def test_a_machine_without_our_code_says_so(cluster):
+    with pytest.raises(
+        ImportError, match=r"No module named 'preprocess_tasks'\): all machines need"
+    ):
+        list(cluster.run([Adding("add", 1)]))
 
 
 def test_the_memory_of_a_worker_is_its_part_of_the_smallest_machine(cluster):
