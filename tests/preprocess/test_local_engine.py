@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from preprocess_tasks import Adding, Dying, Raising
+from preprocess_tasks import Adding, Dying, Plagued, Raising
 
 from graphattn.cli import exit_code
 from graphattn.corrupt import CorruptFile
@@ -48,6 +48,17 @@ def test_two_workers_give_the_bytes_of_one_process(tmp_path, engine):
     graph, x = made()
     TokenStore.build(tmp_path / "one", graph, x, shard_rows=128, progress=False)
     build_store(tmp_path / "two", graph, x, engine=engine, shard_rows=128, progress=False)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_workers_killed_while_a_store_is_built_change_no_bit(tmp_path, engine):
+    graph, x = made()
+    options = {"shard_rows": 128, "progress": False}
+    TokenStore.build(tmp_path / "one", graph, x, **options)
+    (tmp_path / "marks").mkdir()
+    plagued = Plagued(engine, tmp_path / "marks")
+    build_store(tmp_path / "two", graph, x, engine=plagued, **options)
+    assert len(list((tmp_path / "marks").iterdir())) == plagued.runs == 3
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import preprocess_tasks
 import pytest
 import torch
-from preprocess_tasks import Adding, Dying, Raising
+from preprocess_tasks import Adding, Dying, Plagued, Raising
 
 from graphattn.cli import exit_code
 from graphattn.corrupt import CorruptFile
@@ -80,6 +80,17 @@ def test_one_two_and_four_workers_draw_the_tokens_of_one_process(tmp_path, clust
         path = tmp_path / f"of {workers}"
         draw_tokens(path, engine=RayEngine(workers), **arguments)
         assert contents(path) == contents(tmp_path / "here")
+
+
+def test_case_41_workers_killed_while_a_store_is_built_change_no_bit(tmp_path, by_value):
+    graph, x = made()
+    options = {"shard_rows": 128, "progress": False}
+    TokenStore.build(tmp_path / "one", graph, x, **options)
+    (tmp_path / "marks").mkdir()
+    plagued = Plagued(by_value, tmp_path / "marks")
+    build_store(tmp_path / "two", graph, x, engine=plagued, **options)
+    assert len(list((tmp_path / "marks").iterdir())) == plagued.runs == 3
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
 def test_case_41_a_killed_worker_is_replaced_and_its_task_tried_again(tmp_path, by_value):
