@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 
+@runtime_checkable
 class Task(Protocol):
     """Work that a worker does: a pure function of files that writes a file, whole or not at all.
 
@@ -80,7 +81,7 @@ class Engine(ABC):
     def close(self) -> None:
         """Ends the workers."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Engine":
         """Returns the engine."""
         return self
 

@@ -1,5 +1,6 @@
 """`graphattn tokenize`: what it plans, and that a limit of memory changes no bit."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -86,3 +87,34 @@ def test_mapped_pages_are_let_go_of_and_stay_readable(tmp_path):
     if held_memory():  # where the system says
         assert held_memory() < before - 150_000_000
     assert float(x.sum(dtype=np.float64)) == total and x[7] == -1
+
+
+def test_an_engine_changes_no_bit(arguments, tmp_path, capsys):
+    assert main([*arguments, "--out", str(tmp_path / "one")]) == 0
+    engine = ["--engine", "local", "--workers", "0"]
+    assert main([*arguments, *engine, "--out", str(tmp_path / "many")]) == 0
+    one, many = (TokenStore.open(tmp_path / name, verify=True) for name in ("one", "many"))
+    assert one.manifest == many.manifest
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        lines[0].partition(":")[2].partition(";")[0] == lines[1].partition(":")[2].partition(";")[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "code"),
+    [
+        (["--workers", "2"], "--workers needs --engine local or ray: got 2 and no engine", 2),
+        (["--engine", "local", "--address", "a:1"], "--address needs --engine ray: got a:1 and", 2),
+        (["--engine", "spark"], "engine must be one of local, ray or null: got 'spark'", 2),
+        (["--engine", "local", "--plan"], "--plan and --memory are of a build in one process", 2),
+        (["--engine", "ray"], "pip install graphattn[distributed]", 3),
+    ],
+)
+def test_engines_that_cannot_be_are_refused(
+    arguments, tmp_path, options, words, code, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it is not installed
+    assert main([*arguments, *options, "--out", str(tmp_path / "store")]) == code
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()

@@ -116,7 +116,7 @@ def test_damaged_and_foreign_folders_are_named(tmp_path, graph):
             DrawnTokens.open(path)
     (path / "manifest.json").write_text(json.dumps(manifest))
     (path / "hop-00000.npy").unlink()
-    with pytest.raises(CorruptFile, match="hop-00000.npy in .* is missing or damaged"):
+    with pytest.raises(CorruptFile, match=r"hop-00000.npy in .* is missing or damaged"):
         DrawnTokens.open(path)
     other = tmp_path / "other"
     other.mkdir()

@@ -86,7 +86,7 @@ def test_a_task_that_kills_every_worker_is_given_up(tmp_path, engine):
 )
 def test_an_error_of_a_task_is_that_of_the_run(engine, error, code):
     with pytest.raises(type(error), match=str(error.args[-1])) as caught:
-        list(engine.run([Adding("add", 1), Raising("raising", error)]))
+        list(engine.run([Raising("raising", error)]))
     assert exit_code(caught.value) == code
 
 

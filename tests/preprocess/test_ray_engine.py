@@ -112,7 +112,7 @@ def test_case_41_a_task_that_kills_every_worker_is_given_up(tmp_path, by_value):
 )
 def test_an_error_of_a_task_is_that_of_the_run(by_value, error, code):
     with pytest.raises(type(error), match=str(error.args[-1])) as caught:
-        list(by_value.run([Adding("add", 1), Raising("raising", error)]))
+        list(by_value.run([Raising("raising", error)]))
     assert exit_code(caught.value) == code
 
 
