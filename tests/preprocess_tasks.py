@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graphattn.preprocess.engine import Engine
+
 
 @dataclass(frozen=True)
 class Dying:
@@ -69,12 +71,22 @@ class KilledOnce:
         return result
 
 
-class Plagued:
+class Plagued(Engine):
     """An engine that loses a worker at the first task of every kind; by turns before and after."""
 
     def __init__(self, engine, folder):
         self.engine, self.folder, self.runs = engine, folder, 0
-        self.workers, self.memory = engine.workers, engine.memory
+
+    @property
+    def workers(self):
+        return self.engine.workers
+
+    @property
+    def memory(self):
+        return self.engine.memory
+
+    def close(self):
+        self.engine.close()
 
     def run(self, tasks):
         if not tasks:

@@ -1,21 +1,31 @@
 """A token store built by many workers: hops in blocks of rows and columns, then shards."""
 
 import math
+import os
 import shutil
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from numpy.lib import format as format_
 from torch import Tensor
 from tqdm import tqdm
 
 from graphattn.checks import check_least
-from graphattn.files import check_space, read_json, write_array, write_json
+from graphattn.files import (
+    check_space,
+    digest_arrays,
+    read_array,
+    read_json,
+    write_array,
+    write_json,
+)
 from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import scales
 from graphattn.ops.propagation_plan import fit_columns
@@ -27,6 +37,7 @@ from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
 
 _LINE = 16  # float32 numbers of a cache line: narrower blocks read as much, and add less
+_ROWS = 1 << 14  # of the features that are cut at once
 _FLOAT = np.dtype(np.float32)
 
 Cuts = list[int]  # where blocks start, and where the last ends
@@ -109,8 +120,10 @@ def _fill(
         desc="token store",
         disable=None if progress else True,
     ) as bar:
-        if features and "hops/x.npy" not in store.files:
-            store.write("hops/x.npy", store.inputs["x"])
+        if features:
+            _share_features(
+                store, [block for block in tables.of["x"] if _name(block) not in store.files]
+            )
         if work:
             tables.share_graph()
         for step in tables.steps:
@@ -128,6 +141,29 @@ def _run(
     for task, digest in engine.run(tasks):
         store.add(task.name, digest)
         bar.update()
+
+
+def _share_features(store: Unfinished, blocks: Sequence[Block]) -> None:
+    """Writes columns of the features where workers see them, in one pass over the rows."""
+    x = store.inputs["x"]
+    with ExitStack() as files:
+        open_files = []
+        for block in blocks:
+            file = files.enter_context(block.file.with_name(f"{block.file.name}.part").open("wb"))
+            shape = (len(x), block.columns[1] - block.columns[0])
+            header = {"descr": x.dtype.str, "fortran_order": False, "shape": shape}
+            format_.write_array_header_1_0(file, header)
+            open_files.append(file)
+        for first in range(0, len(x), _ROWS):
+            rows = x[first : first + _ROWS]
+            for file, block in zip(open_files, blocks, strict=True):
+                file.write(np.ascontiguousarray(rows[:, slice(*block.columns)]).data)
+        for file in open_files:
+            file.flush()
+            os.fsync(file.fileno())
+    for block in blocks:
+        block.file.with_name(f"{block.file.name}.part").replace(block.file)
+        store.add(_name(block), digest_arrays(read_array(block.file, mmap=True)))
 
 
 def _place(hops: Path) -> Path:
@@ -148,7 +184,12 @@ class _Blocks:
         self._store, self._place = store, place
         nodes, channels = store.inputs["x"].shape
         whole = (0, nodes), (0, channels)
-        self.of: dict[str, tuple[Block, ...]] = {"x": (Block(store.folder / "hops/x.npy", *whole),)}
+        columns = [columns for _, columns in _cells([0, nodes], grid[1])]
+        self.of: dict[str, tuple[Block, ...]] = {
+            "x": tuple(
+                Block(store.folder / _part("x", (0, nodes), c), (0, nodes), c) for c in columns
+            )
+        }
         self.sides: list[str] = []
         self.steps: list[list[SpmmTask]] = []
         for name in hops:
@@ -171,7 +212,7 @@ class _Blocks:
         graph = self._store.graph
         turned = side == "out" and graph.reverse() is not graph
         return SpmmTask(
-            name=f"hops/{name}-{rows[0]}-{rows[1]}-{columns[0]}-{columns[1]}.npy",
+            name=_part(name, rows, columns),
             folder=self._store.folder,
             place=self._place,
             graph=self._place / "out" if turned else self._store.folder / "graph",
@@ -253,6 +294,14 @@ def _cells(rows: Sequence[int], columns: Sequence[int]) -> Iterator[tuple[Range,
     for columns_of_block in pairwise(columns):
         for rows_of_block in pairwise(rows):
             yield rows_of_block, columns_of_block
+
+
+def _part(table: str, rows: Range, columns: Range) -> str:
+    return f"hops/{table}-{rows[0]}-{rows[1]}-{columns[0]}-{columns[1]}.npy"
+
+
+def _name(block: Block) -> str:
+    return f"hops/{block.file.name}"
 
 
 def _overlap(one: Range, other: Range) -> bool:

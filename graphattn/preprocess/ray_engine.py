@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
+
 from graphattn.checks import check_least
 from graphattn.preprocess.engine import AnyTask, Engine, Task, WorkerLost
 from graphattn.ray_cluster import import_ray, start_ray
@@ -17,7 +19,7 @@ class RayEngine(Engine):
     path, and have the same graphattn. Ray authenticates nobody: use private networks only.
 
     Args:
-        workers: Tasks at once, by default one a core of the cluster.
+        workers: Tasks at once, by default one a core of the cluster; fewer have more cores each.
         address: Of a running cluster, such as ``"10.0.0.1:6379"``, or ``"auto"`` for the one that
             this machine belongs to; by default one is started here, on the loopback interface and
             without dashboard, and ended by :meth:`close`. Where Ray runs in this process, it is
@@ -53,10 +55,11 @@ class RayEngine(Engine):
         self._started = not self._ray.is_initialized()
         if self._started:
             start_ray(self._ray, workers, address)
-        cores = int(self._ray.cluster_resources().get("CPU", 1))
-        self._count = workers or max(1, cores)
-        call = self._ray.remote(num_cpus=1, max_retries=retries, retry_exceptions=False)
-        self._call = call(_do)
+        cores = [int(node["Resources"].get("CPU", 0)) for node in self._nodes()]
+        self._count = workers or max(1, sum(cores))
+        self._threads = max(1, min(sum(cores) // self._count, max(cores, default=1)))
+        options = {"num_cpus": self._threads, "max_retries": retries, "retry_exceptions": False}
+        self._call = self._ray.remote(**options)(_do)
 
     @property
     def workers(self) -> int:
@@ -69,12 +72,16 @@ class RayEngine(Engine):
         if self._memory is not None:
             return self._memory
         parts = []
-        for node in self._ray.nodes():
+        for node in self._nodes():
             has = node["Resources"]
-            at_once = min(self._count, has.get("CPU", 0))
-            if node["Alive"] and at_once:
+            at_once = min(self._count, int(has.get("CPU", 0)) // self._threads)
+            if at_once:
                 parts.append(int(_SHARE * has.get("memory", 0) / at_once))
         return min(parts, default=0)
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        """The machines of the cluster."""
+        return [node for node in self._ray.nodes() if node["Alive"]]
 
     def run(self, tasks: Sequence[AnyTask]) -> Iterator[tuple[AnyTask, Any]]:
         """Runs tasks; see :meth:`Engine.run`."""
@@ -83,7 +90,7 @@ class RayEngine(Engine):
         try:
             while True:
                 for task in rest:
-                    begun[self._call.options(name=task.name).remote(task)] = task
+                    begun[self._call.options(name=task.name).remote(task, self._threads)] = task
                     if len(begun) >= self._count:
                         break
                 if not begun:
@@ -117,7 +124,8 @@ class RayEngine(Engine):
             self._started = False
 
 
-def _do(task: Task) -> Any:
+def _do(task: Task, threads: int) -> Any:
+    torch.set_num_threads(threads)
     return task()
 
 

@@ -27,7 +27,7 @@ _MARKS = ("journal.json", "journal.json.part", "manifest.json")  # of a folder t
 _OURS = re.compile(  # all that a build can leave in one
     r"(journal|manifest)\.json(\.part)?|graph|hops|(features|own|pe)-\d{5,}\.npy(\.part)?"
 )
-_PARTS = re.compile(r"hops/(x|(in|out)\d+(-\d+){4}|(in|out)\d+)\.npy")  # kept after a kill, too
+_PARTS = re.compile(r"hops/((x|(in|out)\d+)(-\d+){4}|(in|out)\d+)\.npy")  # kept after a kill, too
 
 
 class FolderBuilder:

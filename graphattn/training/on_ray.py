@@ -63,7 +63,10 @@ def train_on_ray(
     """
     check_least(1, workers=workers)
     ray = import_ray()
+    before = signal.getsignal(signal.SIGTERM)
     start_ray(ray, workers, address)
+    if threading.current_thread() is threading.main_thread() and before is not None:
+        signal.signal(signal.SIGTERM, before)  # Ray's own would end this process without a word
     try:
         actors, environments = _place(ray, workers, device, patience)
         for actor, environment in zip(actors, environments, strict=True):
