@@ -1,14 +1,11 @@
 """A token store built by many workers: hops in blocks of rows and columns, then shards."""
 
-import math
 import os
 import shutil
 import uuid
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +15,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from graphattn.checks import check_least
-from graphattn.files import (
-    check_space,
-    digest_arrays,
-    read_array,
-    read_json,
-    write_array,
-    write_json,
-)
+from graphattn.files import check_space, digest_arrays, read_array, write_array
 from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import scales
-from graphattn.ops.propagation_plan import fit_columns
 from graphattn.preprocess.engine import Engine
+from graphattn.preprocess.grid import Cuts, cells, choose_grid
 from graphattn.preprocess.tasks import Block, JoinTask, Range, SpmmTask
 from graphattn.sampling.filling import Unfinished
 from graphattn.sampling.folder import FolderBuilder
 from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
 
-_LINE = 16  # float32 numbers of a cache line: narrower blocks read as much, and add less
 _ROWS = 1 << 14  # of the features that are cut at once
 _FLOAT = np.dtype(np.float32)
-
-Cuts = list[int]  # where blocks start, and where the last ends
 
 
 def build_store(
@@ -111,7 +98,7 @@ def _fill(
     place = _place(store.folder / "hops")
     hops = store.hop_names
     features = [name for name in store.missing if not name.startswith("pe-")]
-    tables = _Blocks(store, place, hops, _grid(store, engine, partitions))
+    tables = _Blocks(store, place, hops, choose_grid(store, engine, partitions))
     work = [spmm for step in tables.steps for spmm in step if spmm.name not in store.files]
     new = store.inputs["x"].nbytes + sum(_FLOAT.itemsize * _area(spmm) for spmm in work)
     check_space(store.folder, store.num_bytes() + new)
@@ -184,7 +171,7 @@ class _Blocks:
         self._store, self._place = store, place
         nodes, channels = store.inputs["x"].shape
         whole = (0, nodes), (0, channels)
-        columns = [columns for _, columns in _cells([0, nodes], grid[1])]
+        columns = [columns for _, columns in cells([0, nodes], grid[1])]
         self.of: dict[str, tuple[Block, ...]] = {
             "x": tuple(
                 Block(store.folder / _part("x", (0, nodes), c), (0, nodes), c) for c in columns
@@ -199,7 +186,7 @@ class _Blocks:
                 self.of[name] = (Block(store.folder / f"hops/{name}.npy", *whole),)
                 continue
             sources = self.of["x" if hop == 1 else f"{side}{hop - 1}"]
-            tasks = [self._task(name, side, sources, *parts) for parts in _cells(*grid)]
+            tasks = [self._task(name, side, sources, *parts) for parts in cells(*grid)]
             self.of[name] = tuple(
                 Block(store.folder / task.name, task.rows, task.columns) for task in tasks
             )
@@ -248,52 +235,6 @@ def _join(store: Unfinished, place: Path, tables: _Blocks, name: str) -> JoinTas
         rows=rows,
         channels=store.inputs["x"].shape[1],
     )
-
-
-def _grid(store: Unfinished, engine: Engine, partitions: int | None) -> tuple[Cuts, Cuts]:
-    """Where blocks of rows and of columns start and end: as in an earlier run, or chosen anew."""
-    nodes, channels = store.inputs["x"].shape
-    most, _ = fit_columns(nodes, channels, _FLOAT, engine.memory) if store.hop_names else (0, 0)
-    file = store.folder / "hops" / "blocks.json"
-    try:
-        before = read_json(file)
-    except ValueError:
-        before = {}
-    if before.get("partitions") == partitions:
-        cuts = _cuts(before.get("rows"), nodes), _cuts(before.get("columns"), channels)
-        if all(cuts) and max(right - left for left, right in pairwise(cuts[1])) <= most:
-            return cuts
-    wanted = partitions or max(1, engine.workers)
-    width = max(1, min(most, max(_LINE, _LINE * math.ceil(channels / wanted / _LINE))))
-    columns = [*range(0, channels, width), channels] if channels else [0, 0]
-    rows = _cut_rows(store.graph, math.ceil(wanted / (len(columns) - 1)))
-    write_json(file, {"partitions": partitions, "rows": rows, "columns": columns})
-    return rows, columns
-
-
-def _cut_rows(graph: CSRGraph, count: int) -> list[int]:
-    """Cuts the rows into blocks of about equal work: a node counts as much as an edge."""
-    nodes, rowptr = graph.num_nodes, graph.rowptr
-    total = nodes + graph.num_edges
-    cuts = {
-        bisect_left(range(nodes), total * part / count, key=lambda row: int(rowptr[row]) + row)
-        for part in range(1, count)
-    }
-    return [0, *sorted(cuts - {0, nodes}), nodes]
-
-
-def _cuts(bounds: object, end: int) -> Cuts:
-    """What a file says, if these are bounds from 0 to the end; else none."""
-    if not isinstance(bounds, list) or not all(type(bound) is int for bound in bounds):
-        return []
-    whole = len(bounds) > 1 and (bounds[0], bounds[-1]) == (0, end) and bounds == sorted(bounds)
-    return bounds if whole else []
-
-
-def _cells(rows: Sequence[int], columns: Sequence[int]) -> Iterator[tuple[Range, Range]]:
-    for columns_of_block in pairwise(columns):
-        for rows_of_block in pairwise(rows):
-            yield rows_of_block, columns_of_block
 
 
 def _part(table: str, rows: Range, columns: Range) -> str:
