@@ -25,8 +25,8 @@ class NodeClassifier:
     """Fits a model to the labelled nodes of a graph and predicts the classes of any.
 
     Args:
-        model: A short name (largegt, mlp, gcn, sage, gat, sgformer, polynormer), or the import path
-            of a model of your own.
+        model: A short name (largegt, mlp, gcn, sage, gat, gcnii, sgformer, polynormer), or the
+            import path of a model of your own.
         hidden_channels: Width of the model.
         num_samples: Tokens a seed, itself included (token models).
         epochs: Passes over the training nodes, at most.

@@ -9,6 +9,7 @@ MODELS = {
     "gcn": Named("graphattn.models.gnn.GNN", {"conv": "gcn"}),
     "sage": Named("graphattn.models.gnn.GNN", {"conv": "sage"}),
     "gat": Named("graphattn.models.gnn.GNN", {"conv": "gat"}),
+    "gcnii": Named("graphattn.models.gcnii.GCNII"),
     "sgformer": Named("graphattn.models.sgformer.SGFormer"),
     "polynormer": Named("graphattn.models.polynormer.Polynormer"),
 }

@@ -15,6 +15,8 @@ from graphattn.diagnostics.subject import Subject
 _Ids = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
 
+_TOGETHER = 64  # seeds of one forward pass, for a model that takes them
+
 
 class SeedInfluence(NamedTuple):
     """The influence of each node of a seed's ball, nearest first, and of all beyond together."""
@@ -97,6 +99,8 @@ def absolute_gradients(
 class WholeEngine:
     """One forward pass over the whole graph, then one seed at a time: right for any model.
 
+    A model that takes ``seeds`` gives some of them at a time instead of all nodes at once.
+
     Args:
         subject: What is measured.
         rows: Its edges by target.
@@ -109,18 +113,23 @@ class WholeEngine:
     def __init__(
         self, subject: Subject, rows: EdgeRows, hops: int, scale: Tensor | None = None
     ) -> None:
-        self._rows, self._hops, self._scale = rows, hops, scale
+        self._subject, self._rows, self._hops, self._scale = subject, rows, hops, scale
         self._x = subject.x.clone().requires_grad_()
-        self._out = subject.whole(self._x)
+        first = torch.zeros(1, dtype=torch.long)
+        self._out = subject.whole(self._x, first if subject.takes_seeds else None)
         self.channels = self._out.size(1)
 
     def measure(self, seeds: _Ids, picks: Picks) -> Iterator[SeedInfluence]:
         """Measures seeds in their order."""
         for s, seed in enumerate(seeds.tolist()):
+            if self._subject.takes_seeds and s % _TOGETHER == 0:
+                some = torch.from_numpy(seeds[s : s + _TOGETHER])
+                self._out = self._subject.whole(self._x, some)
+            row = self._out[s % _TOGETHER if self._subject.takes_seeds else seed]
             one = picks.of(slice(s, s + 1))
             total = np.zeros(self._x.size(0))
             for pick in range(one.ids.shape[1]):
-                value = self._out[seed, int(one.ids[0, pick])]
+                value = row[int(one.ids[0, pick])]
                 if not value.requires_grad:
                     break
                 (grad,) = torch.autograd.grad(value, self._x, retain_graph=True, allow_unused=True)

@@ -51,6 +51,8 @@ class Measurement:
     @cached_property
     def channels(self) -> int:
         """Channels of the output."""
+        if self.subject.takes_seeds and isinstance(self.single, WholeEngine):
+            return self.single.channels
         with torch.no_grad():
             if isinstance(single := self.__dict__.get("single"), WholeEngine):
                 return single.channels
@@ -78,6 +80,8 @@ class Measurement:
         depth = getattr(self.subject.model, "num_layers", None)
         if name == "single":
             return self.single
+        if self.subject.takes_seeds:
+            return None
         if name == "union":
             return self._balls(self.hops, 4)
         if name == "trimmed" and self.subject.takes_trim and isinstance(depth, int):
@@ -109,7 +113,7 @@ def choose(run: Measurement, name: str) -> Engine:
     Raises:
         ValueError: The engine asked for does not suit the model, or a probe found other numbers.
     """
-    if name == "single":
+    if name == "single" or (name == "auto" and run.subject.takes_seeds):
         return run.single
     try:
         probe = Probe(run) if run.probed.size > 1 else None

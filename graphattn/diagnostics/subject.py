@@ -19,7 +19,8 @@ class Subject:
     Args:
         forward: A module or function ``f(x, edge_index)`` that gives one row a node. It is also
             given ``edge_weight``, ``edge_attr`` (where the data has them) and ``batch`` (the number
-            of the ball) if its signature names them.
+            of the ball) if its signature names them. If it names ``seeds``, it is given their ids
+            and gives a row for each of these only.
         data: Has ``x`` and ``edge_index``.
         edge_inputs: Which inputs of edges are passed on.
 
@@ -62,6 +63,7 @@ class Subject:
             and getattr(self.model, f"supports_{name}", True)
         }
         self.takes_batch = "batch" in named
+        self.takes_seeds = "seeds" in named
         self.takes_trim = "num_sampled_nodes_per_hop" in named
 
     @property
@@ -69,9 +71,9 @@ class Subject:
         """Number of nodes."""
         return self.x.size(0)
 
-    def whole(self, x: Tensor) -> Tensor:
-        """Runs the model on the whole graph."""
-        return self.on(x, self.edge_index, torch.arange(self.edge_index.size(1)))
+    def whole(self, x: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """Runs the model on the whole graph; for ``seeds`` only, if it takes them."""
+        return self.on(x, self.edge_index, torch.arange(self.edge_index.size(1)), seeds=seeds)
 
     def on(
         self,
@@ -81,6 +83,7 @@ class Subject:
         *,
         batch: Tensor | None = None,
         trim: tuple[list[int], list[int]] | None = None,
+        seeds: Tensor | None = None,
     ) -> Tensor:
         """Runs the model on a part of the graph.
 
@@ -91,6 +94,7 @@ class Subject:
             batch: The ball of each node; by default all in one.
             trim: How many nodes and edges each hop adds, for models that leave out what no later
                 layer reads.
+            seeds: The nodes a row is wanted of; by default all. Only if ``takes_seeds``.
 
         Returns:
             The output, ``[nodes, channels]``.
@@ -106,11 +110,14 @@ class Subject:
         elif self.takes_batch:
             every = x.new_zeros(x.size(0), dtype=torch.long)
             options["batch"] = every if batch is None else batch.to(x.device)
+        if self.takes_seeds:
+            options["seeds"] = torch.arange(x.size(0)) if seeds is None else seeds
         out = self.forward(x, edge_index.to(x.device), **options)
-        if out.dim() != 2 or (trim is None and out.size(0) != x.size(0)):
+        wanted = len(options["seeds"]) if self.takes_seeds else x.size(0)
+        if out.dim() != 2 or (trim is None and out.size(0) != wanted):
             raise ValueError(
                 f"the model must give [nodes, channels], a row a node: got {list(out.shape)} for "
-                f"{x.size(0)} nodes."
+                f"{wanted} nodes."
             )
         return out
 

@@ -1,5 +1,6 @@
 """Whole networks, one paper a file, made of layers; they take tensors and give logits."""
 
+from graphattn.models.gcnii import GCNII
 from graphattn.models.gnn import GNN
 from graphattn.models.largegt import LargeGT
 from graphattn.models.mlp import MLP
@@ -7,4 +8,4 @@ from graphattn.models.polynormer import Polynormer
 from graphattn.models.sgformer import SGFormer
 from graphattn.models.token_model import TokenModel
 
-__all__ = ["GNN", "MLP", "LargeGT", "Polynormer", "SGFormer", "TokenModel"]
+__all__ = ["GCNII", "GNN", "MLP", "LargeGT", "Polynormer", "SGFormer", "TokenModel"]

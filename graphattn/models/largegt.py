@@ -1,5 +1,6 @@
 """LargeGT: attention over sampled 2-hop tokens with 2-hop context, and over a global codebook."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -213,6 +214,14 @@ class LargeGT(TokenModel):
     ) -> Float[Tensor, "seeds classes"]:
         """Classifies seeds by the rows that they attend to; ``x`` are their own features."""
         return self._classify(projected, tokens, x, own, pe)
+
+    def following(
+        self, x: Float[Tensor, "nodes channels"], pe: Float[Tensor, "nodes pe_channels"] | None
+    ) -> AbstractContextManager[None]:
+        """Within it, each code is the mean of its nodes among ``x``; see the codebook's method."""
+        if self.scope == "local":
+            return nullcontext()
+        return self.codebook.following(self.lin_seed(x), pe)
 
     def _classify(
         self,

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -89,10 +90,17 @@ class TokenModel(nn.Module):
     ) -> Float[Tensor, "seeds classes"]:
         """Computes logits from projected rows; ``x`` are the features of the seeds themselves."""
 
+    def following(
+        self, x: Float[Tensor, "nodes channels"], pe: Float[Tensor, "nodes pe_channels"] | None
+    ) -> AbstractContextManager[None]:
+        """Within it, what the model keeps of all nodes is that of ``x``; most keep nothing."""
+        return nullcontext()
+
     def node_forward(
         self,
         x: Float[Tensor, "nodes channels"],
         edge_index: Int[Tensor, "2 edges"],
+        seeds: Int[Tensor, " seeds"] | None = None,
         *,
         pe: Float[Tensor, "nodes pe_channels"] | None = None,
         sampler: Callable[..., Neighborhood] = sample_neighborhood,
@@ -101,8 +109,9 @@ class TokenModel(nn.Module):
         norm: Literal["sym", "row"] = "sym",
         seed: int = 0,
         batch_size: int = 1024,
-    ) -> Float[Tensor, "nodes classes"]:
-        """Classifies every node of a graph, differentiably in ``x``; for influence, small graphs.
+        follow: bool = False,
+    ) -> Float[Tensor, "rows classes"]:
+        """Classifies nodes of a graph, differentiably in ``x``: what influence is measured of.
 
         Propagation runs inside; the tokens are fixed by ``seed``, as a loader of the same seed and
         sampler draws them in evaluation. Call it in evaluation mode to measure a trained model.
@@ -110,6 +119,8 @@ class TokenModel(nn.Module):
         Args:
             x: Node features.
             edge_index: Edges, sources then targets.
+            seeds: Ids of the nodes to classify; by default all. For few of many, only the rows
+                that they attend to are computed.
             pe: Positions; needed iff ``pe_channels > 0``.
             sampler: Any function of the form of :func:`~graphattn.sample_neighborhood`.
             num_samples: Tokens a node, itself included.
@@ -117,12 +128,16 @@ class TokenModel(nn.Module):
             norm: Propagation, as of the store the model was trained on.
             seed: Fixes the tokens.
             batch_size: How many nodes are attended to at once; bounds memory without gradients.
+            follow: Let a codebook stand for the nodes of ``x``, as it does in training up to its
+                inertia, instead of those of its buffers: the influence of all nodes passes
+                through it then.
 
         Returns:
-            One logit a class for each node.
+            One logit a class for each seed.
 
         Raises:
-            ValueError: ``edge_index`` is no graph over the rows of ``x``.
+            ValueError: ``edge_index`` is no graph over the rows of ``x``; or ``follow`` in training
+                mode.
         """
         graph = CSRGraph.from_edge_index(edge_index, num_nodes=x.size(0))
         rows = propagate(graph, x, self.num_hops, norm=norm)
@@ -130,7 +145,7 @@ class TokenModel(nn.Module):
             received = propagate(graph.reverse(), x, self.num_hops, norm=norm)
             rows = torch.cat([rows, received[:, 1:]], dim=1)
         own = propagate(graph, x, self.num_own_hops, norm=norm) if self.num_own_hops else None
-        nodes = torch.arange(graph.num_nodes)
+        nodes = torch.arange(graph.num_nodes) if seeds is None else seeds.cpu()
         tokens = sampler(
             graph,
             nodes,
@@ -140,16 +155,21 @@ class TokenModel(nn.Module):
             seed=seed,
             **({} if pool is None else {"pool": pool}),
         )
+        if seeds is not None:
+            read, ids = tokens.ids.unique(return_inverse=True)
+            rows, tokens = rows.index_select(0, read.to(x.device)), tokens._replace(ids=ids)
         projected = self.project(rows)
         logits = []
-        for part in torch.split(nodes, batch_size):
-            drawn = Neighborhood(*(table.index_select(0, part).to(x.device) for table in tokens))
-            here = part.to(x.device)
-            of_own, of_pe = (
-                table if table is None else table.index_select(0, here) for table in (own, pe)
-            )
-            of_x = x.index_select(0, here)
-            logits.append(self.classify(projected, drawn, of_x, own=of_own, pe=of_pe))
+        with self.following(x, pe) if follow else nullcontext():
+            for places in torch.split(torch.arange(nodes.numel()), batch_size):
+                drawn = Neighborhood(*(table.index_select(0, places) for table in tokens))
+                drawn = Neighborhood(*(table.to(x.device) for table in drawn))
+                here = nodes.index_select(0, places).to(x.device)
+                of_own, of_pe = (
+                    table if table is None else table.index_select(0, here) for table in (own, pe)
+                )
+                of_x = x.index_select(0, here)
+                logits.append(self.classify(projected, drawn, of_x, own=of_own, pe=of_pe))
         return torch.cat(logits)
 
     @torch.no_grad()

@@ -1,5 +1,8 @@
 """Attention of every node to a small codebook that follows all nodes by moving averages."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -158,6 +161,42 @@ class CodebookAttention(nn.Module):
             )
         u = self.lin_in(x)
         return u if pe is None else torch.cat([u, pe.to(u.dtype)], dim=1)
+
+    @contextmanager
+    def following(
+        self,
+        x: Float[Tensor, "nodes channels"],
+        pe: Float[Tensor, "nodes pe_channels"] | None = None,
+    ) -> Iterator[None]:
+        r"""Within it, each code is the mean of its nodes now, not a moving average of the past.
+
+        .. math:: K_j = \frac{1}{n_j} \sum_{i: c_i = j} u_i, \quad n_j = |\{i: c_i = j\}|,
+
+        which is where the moving averages come to rest if the nodes stay as they are. Gradients
+        pass to ``x``, so that an instrument sees what reaches a node through the codebook. A code
+        that is nearest to no node keeps its key and has no say.
+
+        Args:
+            x: Features of all nodes.
+            pe: Their positions; needed iff ``pe_channels > 0``.
+
+        Raises:
+            ValueError: The layer is in training mode, or ``pe`` does not fit.
+        """
+        if self.training:
+            raise ValueError("following needs evaluation mode: got training mode; call eval().")
+        u = self.encode(x, pe)
+        with torch.no_grad():
+            code, _ = nearest_code(self.norm(u.to(self.codebook.dtype)), self.codebook)
+        counts, sums = code_sums(u.to(self.keys.dtype), code, self.keys.size(0))
+        means = sums / counts.clamp_min(1.0).unsqueeze(1)
+        kept = self.keys, self.count
+        self.keys = torch.where(counts.unsqueeze(1) > 0, means, self.keys)
+        self.count = counts.detach().long()
+        try:
+            yield
+        finally:
+            self.keys, self.count = kept
 
     def _attend(self, u: Tensor) -> Tensor:
         size = torch.where(self.count.sum() > 0, self.count.to(self.keys.dtype), self.cluster_size)

@@ -286,6 +286,9 @@ def _main() -> None:
         time.sleep(_GRACE)
         os._exit(3)
 
+    # Ray's workers do not listen to Ctrl-C, and what they start inherits that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=follow, daemon=True).start()
     runpy.run_module("graphattn", run_name="__main__", alter_sys=True)
 

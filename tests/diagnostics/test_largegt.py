@@ -1,6 +1,7 @@
 """How far LargeGT sees: four hops by its tokens, all nodes by a codebook that follows them."""
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -33,20 +34,13 @@ def test_the_local_module_reads_four_hops_and_no_more() -> None:
 def test_what_the_codebook_brings_is_tail_mass() -> None:
     torch.manual_seed(0)
     model = LargeGT(5, 8, 3, scope="full", global_channels=4, codebook_size=4).eval()
-    attention = model.codebook
-    attention.cluster_size.fill_(6.0)
+    model.codebook.cluster_size.fill_(6.0)
 
     def frozen(x: Tensor, edge_index: Tensor) -> Tensor:
         return model.node_forward(x, edge_index, num_samples=10)
 
     def following(x: Tensor, edge_index: Tensor) -> Tensor:
-        """The codes are the means of their nodes, as at a fixed point of the moving averages."""
-        points = attention.encode(model.lin_seed(x))
-        code = torch.arange(len(x)) % 4
-        means = points.new_zeros(4, points.size(1)).index_add(0, code, points) / 6
-        return torch.func.functional_call(
-            _Nodes(model), {"model.codebook.keys": means}, (x, edge_index)
-        )
+        return model.node_forward(x, edge_index, num_samples=10, follow=True)
 
     data = ring()
     fixed = influence(frozen, data, max_hops=4, seeds=range(24), engine="single")
@@ -57,12 +51,24 @@ def test_what_the_codebook_brings_is_tail_mass() -> None:
     assert np.isfinite(moving.R)
 
 
-class _Nodes(torch.nn.Module):
-    """Every node's logits, as a module whose buffers can be put in place for one call."""
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_model_that_takes_seeds_gives_the_same_numbers(follow: bool) -> None:
+    torch.manual_seed(0)
+    model = LargeGT(5, 8, 3, global_channels=4, codebook_size=4, num_own_hops=3).double().eval()
+    data = ring(150)
+    data.x = data.x.double()
 
-    def __init__(self, model: LargeGT) -> None:
-        super().__init__()
-        self.model = model
+    def whole(x: Tensor, edge_index: Tensor) -> Tensor:
+        return model.node_forward(x, edge_index, num_samples=10, follow=follow)
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.model.node_forward(x, edge_index, num_samples=10)
+    def some(x: Tensor, edge_index: Tensor, seeds: Tensor) -> Tensor:
+        return model.node_forward(x, edge_index, seeds, num_samples=10, follow=follow)
+
+    asked = [*range(100, 30, -1), 149]
+    first = influence(whole, data, max_hops=5, seeds=asked, engine="single")
+    second = influence(some, data, max_hops=5, seeds=asked)
+    assert second.about["engine"] == "single"
+    assert np.abs(first.T - second.T).max() < 1e-12
+    assert np.abs(first.tail_mass - second.tail_mass).max() < 1e-12
+    with pytest.raises(ValueError, match="does not suit"):
+        influence(some, data, max_hops=5, seeds=asked, engine="union")

@@ -130,6 +130,9 @@ def test_full_graph_form_equals_batches_and_is_differentiable(options):
     parts = [call(model, graph, x, seeds) for seeds in torch.arange(NODES).split(5)]
     torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-10)
     assert torch.autograd.grad(whole.sum(), x)[0].abs().sum() > 0
+    few = torch.tensor([NODES - 1, 3, 7])
+    some = model.node_forward(x, graph.edge_index(), few, pe=pe, num_samples=SAMPLES, batch_size=2)
+    torch.testing.assert_close(some, whole.index_select(0, few), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

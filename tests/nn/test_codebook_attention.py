@@ -147,3 +147,30 @@ def test_errors_say_what_would_be_right():
         make_layer()(torch.randn(2, CHANNELS).double())
     with pytest.raises(ValueError, match="codes needs seeds"):
         make_layer(0)(torch.randn(2, CHANNELS).double(), codes=torch.zeros(9, dtype=torch.int32))
+
+
+def test_following_puts_each_code_at_the_mean_of_its_nodes_and_lets_gradients_through():
+    layer = make_layer()
+    x = torch.randn(NODES, CHANNELS, dtype=torch.double)
+    pe = torch.randn(NODES, PE, dtype=torch.double)
+    for _ in range(3):
+        layer(x, pe)
+    layer.eval()
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    x.requires_grad_()
+    few = slice(0, 4)
+    with layer.following(x, pe):
+        out = layer(x[few].detach(), pe[few])
+        keys, count = layer.keys.detach().clone(), layer.count.clone()
+    (grad,) = torch.autograd.grad(out.sum(), x)
+    u = layer.encode(x.detach(), pe)
+    code = torch.cdist(layer.norm(u), layer.codebook).argmin(dim=1)
+    for j in range(CODES):
+        mine = code == j
+        expected = u[mine].mean(dim=0) if mine.any() else before["keys"][j]
+        torch.testing.assert_close(keys[j], expected)
+        assert count[j] == mine.sum()
+    assert (grad.abs().sum(dim=1) > 0).all()  # every node, none of which was asked for
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+    with pytest.raises(ValueError, match="evaluation mode"), layer.train().following(x, pe):
+        pass

@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from safetensors.torch import load_file
@@ -18,6 +20,14 @@ _RUN = [
     *("train", "--data.name", "karate", "--train.batch_size", "5", "--train.epochs", "2"),
     *("--model.hidden_channels", "8", "--model.codebook_size", "8", "--device", "cpu"),
 ]
+
+
+# Where tests run in the background, whatever they start ignores Ctrl-C from birth.
+_LISTENING = """\
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "graphattn", *sys.argv[1:]])
+"""
 
 
 @pytest.mark.parametrize(
@@ -109,3 +119,31 @@ def test_ray_trains_what_torchrun_trains_bit_by_bit(tmp_path):
     one, two = load_file(weights), load_file(tmp_path / "b" / weights.relative_to(tmp_path / "a"))
     assert one.keys() == two.keys()
     assert all(one[key].equal(two[key]) for key in one)
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+def test_ctrl_c_lets_the_ranks_save_and_ends_with_130(tmp_path):
+    pytest.importorskip("ray")
+    run = [*_RUN, "--train.epochs", "100000", "--engine", "ray", "--workers", "2", "--out", "c"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _LISTENING, *run],
+        cwd=tmp_path,
+        env=_ENVIRONMENT,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        started = tmp_path / "c" / "split0-seed0" / "metrics.jsonl"
+        deadline = time.monotonic() + 120
+        while not started.is_file() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert "Stopped by SIGINT" in said and "--resume" in said
+    assert (tmp_path / "c" / "split0-seed0" / "last" / "weights.safetensors").is_file()
