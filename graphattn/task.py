@@ -16,11 +16,12 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphattn.config import DataOptions
+from graphattn.datasets.cached_nodes import CachedNodes
 from graphattn.datasets.features import Scale, fill_missing, normalize_rows, standardize
 from graphattn.datasets.npz import CorruptDataset, load_npz, named
 from graphattn.datasets.ogb import OgbGraph, open_ogb
 from graphattn.datasets.ogb_table import OGB
-from graphattn.datasets.public import PublicGraph, open_public
+from graphattn.datasets.public import open_public
 from graphattn.datasets.public_table import PUBLIC
 from graphattn.datasets.splits import Split, splits
 from graphattn.datasets.validation import check_data
@@ -183,7 +184,7 @@ def task_of_ogb(opened: OgbGraph, options: DataOptions) -> Task:
 
 
 def _task_of_cache(
-    opened: OgbGraph | PublicGraph,
+    opened: CachedNodes,
     splits: list[Split],
     num_classes: int,
     metric: str,

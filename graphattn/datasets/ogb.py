@@ -6,7 +6,6 @@ the raw files is never written to.
 
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +15,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
-from graphattn.datasets.npz import CorruptDataset
-from graphattn.datasets.ogb_cache import (
-    CacheBuilder,
-    cache_folder,
-    cached_edges,
-    check_cache,
-    read_manifest,
-)
+from graphattn.datasets.cached_nodes import CachedNodes, damage_told, read_edges, read_nodes
+from graphattn.datasets.ogb_cache import CacheBuilder, cache_folder, check_cache, read_manifest
 from graphattn.datasets.ogb_files import PARTS
 from graphattn.datasets.ogb_raw import RawFolder
 from graphattn.datasets.ogb_table import OGB, OgbSpec
 from graphattn.datasets.splits import Split
 from graphattn.files import read_array
+from graphattn.keys import nearest
 
 
 @dataclass(frozen=True, eq=False)
-class OgbGraph:
-    """A data set as it lies in the cache, memory-mapped; of mag its papers and citations.
+class OgbGraph(CachedNodes):
+    """A data set as it lies in the cache; of mag its papers and citations.
+
+    The features of proteins are the mean over each node's edges.
 
     Attributes:
         spec: What OGB says of it.
-        folder: Of the cache; `graph` in it is what `CSRGraph.load` reads.
-        x: Features `[nodes, channels]`, float32; of proteins the mean over each node's edges.
-        y: Classes `[nodes]`, int64, or `[nodes, tasks]`; -1 where there is no label.
         split: The standard split.
         extra: A further number a node, such as its year, if there is one.
-        mean: Of each feature.
-        std: Of each feature.
-        largest: The largest size of a feature.
-        digest: Hash of features and labels.
 
     Example:
         >>> OgbGraph.__name__
@@ -53,15 +42,8 @@ class OgbGraph:
     """
 
     spec: OgbSpec
-    folder: Path
-    x: Tensor
-    y: Tensor
     split: Split
     extra: Tensor | None
-    mean: Tensor
-    std: Tensor
-    largest: float
-    digest: str
 
 
 def open_ogb(
@@ -107,28 +89,11 @@ def open_ogb(
     if verify:
         check_cache(folder, spec)
     manifest = read_manifest(folder, spec)
-    facts, digests = manifest["facts"], manifest["files"]
-    try:
-        mean, std = (torch.tensor(facts[key], dtype=torch.float64) for key in ("mean", "std"))
-        y = _mapped(folder, "y.npy")
+    nodes, file = read_nodes(folder, manifest), f"{spec.extra}.npy"
+    with damage_told(folder):
         split = Split(*(torch.from_numpy(read_array(folder / f"{part}.npy")) for part in PARTS))
-        extra = f"{spec.extra}.npy"
-        return OgbGraph(
-            spec=spec,
-            folder=folder,
-            x=torch.from_numpy(_mapped(folder, "x.npy")),
-            y=torch.from_numpy(y if spec.num_tasks == 1 else y.astype(np.int64)),
-            split=split,
-            extra=torch.from_numpy(_mapped(folder, extra)) if extra in digests else None,
-            mean=mean,
-            std=std,
-            largest=float(facts["largest"]),
-            digest=f"{digests['x.npy']}{digests['y.npy']}",
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptDataset(f"{folder} is damaged ({error}): delete it to build it anew.") from (
-            error
-        )
+        extra = torch.from_numpy(_mapped(folder, file)) if file in manifest["files"] else None
+    return OgbGraph(spec=spec, split=split, extra=extra, **nodes)
 
 
 def load_ogb(
@@ -162,7 +127,7 @@ def load_ogb(
     data = Data(
         x=opened.x,
         y=opened.y,
-        edge_index=cached_edges(opened.folder),
+        edge_index=read_edges(opened.folder),
         train_mask=train,
         val_mask=val,
         test_mask=test,
@@ -212,8 +177,8 @@ def _prepared(
     name: str, root: str | Path | None, cache: str | Path | None, progress: bool
 ) -> tuple[Path, OgbSpec]:
     if name not in OGB:
-        near = get_close_matches(name, OGB, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(OGB)}."
+        near = nearest(name, OGB)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(OGB)}."
         raise ValueError(f"there is no data set {name!r} of OGB: {hint}")
     spec = OGB[name]
     source = raw_folder(spec, root)

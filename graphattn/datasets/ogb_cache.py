@@ -8,10 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from filelock import Timeout
-from torch import Tensor
 
 from graphattn.datasets.npz import CorruptDataset
 from graphattn.datasets.ogb_raw import RawFolder
@@ -24,7 +21,6 @@ from graphattn.outputs import delete_folder, lock, output_folder
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 1
-_CSR = ("rowptr", "col")
 Plan = Callable[[Any], Mapping[str, Callable[[Any, Path, dict[str, Any]], dict[str, Any]]]]
 _MARKS = ("journal.json", "journal.json.part", "manifest.json")
 
@@ -227,31 +223,6 @@ def check_cache(folder: Path, spec: OgbSpec | PublicSpec) -> None:
                 f"{folder / name} is damaged: its hash is not the one in manifest.json; "
                 f"delete {folder} to build it anew."
             )
-
-
-def cached_edges(folder: Path) -> Tensor:
-    """Read the edges of a cache into memory, 16 bytes each.
-
-    Args:
-        folder: Of the cache.
-
-    Returns:
-        Sources and targets `[2, edges]`, ordered by target, then source.
-
-    Raises:
-        ValueError: They are damaged.
-
-    Example:
-        >>> cached_edges(Path("nowhere"))
-        Traceback (most recent call last):
-        ...
-        graphattn.corrupt.CorruptFile: nowhere...rowptr.npy cannot be read as an array ...
-    """
-    rowptr, col = (read_array(folder / "graph" / f"{key}.npy", mmap=True) for key in _CSR)
-    edges = np.empty((2, len(col)), np.int64)
-    edges[0] = col
-    edges[1] = np.repeat(np.arange(len(rowptr) - 1), np.diff(rowptr))
-    return torch.from_numpy(edges)
 
 
 def _is_sound(path: Path, digest: str) -> bool:

@@ -6,24 +6,16 @@ the raw files is never written to.
 
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch_geometric.data import Data
 
+from graphattn.datasets.cached_nodes import CachedNodes, damage_told, read_edges, read_nodes
 from graphattn.datasets.city_archive import CityArchive
 from graphattn.datasets.heterophilous import HeterophilousFiles
 from graphattn.datasets.linkx import LinkxFiles
-from graphattn.datasets.npz import CorruptDataset
-from graphattn.datasets.ogb_cache import (
-    CacheBuilder,
-    cache_folder,
-    cached_edges,
-    check_cache,
-    read_manifest,
-)
+from graphattn.datasets.ogb_cache import CacheBuilder, cache_folder, check_cache, read_manifest
 from graphattn.datasets.planetoid import PlanetoidFiles
 from graphattn.datasets.public_raw import RawFiles
 from graphattn.datasets.public_steps import public_steps
@@ -31,6 +23,7 @@ from graphattn.datasets.public_table import PUBLIC, PublicSpec
 from graphattn.datasets.shchur import ShchurFiles
 from graphattn.datasets.splits import Split
 from graphattn.files import read_array
+from graphattn.keys import nearest
 
 _FORMATS: dict[str, type[RawFiles]] = {
     "city_networks": CityArchive,
@@ -42,20 +35,13 @@ _FORMATS: dict[str, type[RawFiles]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class PublicGraph:
-    """A data set as it lies in the cache, memory-mapped.
+class PublicGraph(CachedNodes):
+    """A data set as it lies in the cache.
 
     Attributes:
         spec: What is known of it.
-        folder: Of the cache; `graph` in it is what `CSRGraph.load` reads.
-        x: Features `[nodes, channels]`, float32.
-        y: Classes `[nodes]`, int64; -1 where there is none.
         splits: The authors' own, those of `<name>-splits.npy`, or drawn and recorded.
         rule: Which of these, in words.
-        mean: Of each feature.
-        std: Of each feature.
-        largest: The largest size of a feature.
-        digest: Hash of features and labels.
 
     Example:
         >>> PublicGraph.__name__
@@ -63,15 +49,8 @@ class PublicGraph:
     """
 
     spec: PublicSpec
-    folder: Path
-    x: Tensor
-    y: Tensor
     splits: list[Split]
     rule: str
-    mean: Tensor
-    std: Tensor
-    largest: float
-    digest: str
 
 
 def open_public(
@@ -110,8 +89,8 @@ def open_public(
         ValueError: there is no public data set 'snap-patent': did you mean 'snap-patents'?
     """
     if name not in PUBLIC:
-        near = get_close_matches(name, PUBLIC, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PUBLIC)}."
+        near = nearest(name, PUBLIC)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(PUBLIC)}."
         raise ValueError(f"there is no public data set {name!r}: {hint}")
     spec = PUBLIC[name]
     source = raw_place(spec, root, cache=cache)
@@ -127,27 +106,12 @@ def open_public(
     if verify:
         check_cache(folder, spec)
     manifest = read_manifest(folder, spec)
-    facts, digests = manifest["facts"], manifest["files"]
-    try:
-        mean, std = (torch.tensor(facts[key], dtype=torch.float64) for key in ("mean", "std"))
+    nodes = read_nodes(folder, manifest)
+    with damage_told(folder):
         table = torch.from_numpy(read_array(folder / "splits.npy"))
         parts = [[(row == part).nonzero().view(-1) for part in range(3)] for row in table]
-        return PublicGraph(
-            spec=spec,
-            folder=folder,
-            x=torch.from_numpy(read_array(folder / "x.npy", mmap=True)),
-            y=torch.from_numpy(read_array(folder / "y.npy", mmap=True)),
-            splits=[Split(*ids) for ids in parts],
-            rule=str(facts["rule"]),
-            mean=mean,
-            std=std,
-            largest=float(facts["largest"]),
-            digest=f"{digests['x.npy']}{digests['y.npy']}",
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptDataset(f"{folder} is damaged ({error}): delete it to build it anew.") from (
-            error
-        )
+        rule = str(manifest["facts"]["rule"])
+    return PublicGraph(spec=spec, splits=[Split(*ids) for ids in parts], rule=rule, **nodes)
 
 
 def load_public(
@@ -177,7 +141,7 @@ def load_public(
     return Data(
         x=opened.x,
         y=opened.y,
-        edge_index=cached_edges(opened.folder),
+        edge_index=read_edges(opened.folder),
         train_mask=train,
         val_mask=val,
         test_mask=test,

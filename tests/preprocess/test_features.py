@@ -3,11 +3,11 @@
 import dataclasses
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from stores import contents
 
 from graphattn.graph import CSRGraph
 from graphattn.preprocess.features import build_store
@@ -25,14 +25,6 @@ def made(num_nodes=300, channels=40, seed=0):
     ends[0] //= 3  # some send to many, most to none
     graph = CSRGraph.from_edge_index(ends.astype(np.int64), num_nodes)
     return graph, torch.from_numpy(generator.standard_normal((num_nodes, channels))).float()
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file()
-    }
 
 
 def in_one_process(path, graph, x, recipe, **options):

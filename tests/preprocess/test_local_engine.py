@@ -8,14 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from preprocess_tasks import Adding, Dying, Plagued, Raising
+from stores import contents, made
 
 from graphattn.cli import exit_code
 from graphattn.corrupt import CorruptFile
-from graphattn.graph import CSRGraph
 from graphattn.preprocess.engine import WorkerLost
 from graphattn.preprocess.features import build_store
 from graphattn.preprocess.local_engine import LocalEngine
@@ -30,29 +28,15 @@ def engine():
         yield engine
 
 
-def made():
-    generator = np.random.default_rng(0)
-    graph = CSRGraph.from_edge_index(generator.integers(300, size=(2, 1500)), 300)
-    return graph, torch.from_numpy(generator.standard_normal((300, 40))).float()
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file()
-    }
-
-
 def test_two_workers_give_the_bytes_of_one_process(tmp_path, engine):
-    graph, x = made()
+    graph, x = made(300, 40, edges=5)
     TokenStore.build(tmp_path / "one", graph, x, shard_rows=128, progress=False)
     build_store(tmp_path / "two", graph, x, engine=engine, shard_rows=128, progress=False)
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
 def test_workers_killed_while_a_store_is_built_change_no_bit(tmp_path, engine):
-    graph, x = made()
+    graph, x = made(300, 40, edges=5)
     options = {"shard_rows": 128, "progress": False}
     TokenStore.build(tmp_path / "one", graph, x, **options)
     (tmp_path / "marks").mkdir()
@@ -117,7 +101,7 @@ if __name__ == "__main__":
 
 
 def test_case_26_a_killed_driver_leaves_what_is_done_and_no_worker(tmp_path):
-    graph, x = made()
+    graph, x = made(300, 40, edges=5)
     TokenStore.build(tmp_path / "whole", graph, x, progress=False)
     (tmp_path / "build.py").write_text(BUILD)
     command = [sys.executable, str(tmp_path / "build.py"), str(tmp_path / "s")]

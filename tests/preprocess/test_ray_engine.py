@@ -1,17 +1,15 @@
 """Ray's workers: any number of them gives the same bits, and killed ones are replaced."""
 
 import importlib.util
-from pathlib import Path
 
-import numpy as np
 import preprocess_tasks
 import pytest
 import torch
 from preprocess_tasks import Adding, Dying, Plagued, Raising
+from stores import contents, made
 
 from graphattn.cli import exit_code
 from graphattn.corrupt import CorruptFile
-from graphattn.graph import CSRGraph
 from graphattn.preprocess.draw import draw_tokens
 from graphattn.preprocess.engine import WorkerLost
 from graphattn.preprocess.features import build_store
@@ -44,22 +42,8 @@ def by_value(cluster):
     ray.cloudpickle.unregister_pickle_by_value(preprocess_tasks)
 
 
-def made():
-    generator = np.random.default_rng(0)
-    graph = CSRGraph.from_edge_index(generator.integers(300, size=(2, 1500)), 300)
-    return graph, torch.from_numpy(generator.standard_normal((300, 40))).float()
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file()
-    }
-
-
 def test_case_42_one_two_and_four_workers_give_the_bytes_of_one_process(tmp_path, cluster):
-    graph, x = made()
+    graph, x = made(300, 40, edges=5)
     recipe = Recipe(direction="both", dtype="float16")
     options = {"shard_rows": 128, "progress": False}
     TokenStore.build(tmp_path / "one", graph, x, **recipe.as_dict(), **options)
@@ -71,7 +55,7 @@ def test_case_42_one_two_and_four_workers_give_the_bytes_of_one_process(tmp_path
 
 
 def test_one_two_and_four_workers_draw_the_tokens_of_one_process(tmp_path, cluster):
-    graph, _ = made()
+    graph, _ = made(300, 40, edges=5)
     graph.save(tmp_path / "graph")
     options = {"seeds": torch.arange(0, 300, 2), "num_samples": 12, "progress": False}
     arguments = {"graph": tmp_path / "graph", "block_rows": 40, **options}
@@ -83,7 +67,7 @@ def test_one_two_and_four_workers_draw_the_tokens_of_one_process(tmp_path, clust
 
 
 def test_case_41_workers_killed_while_a_store_is_built_change_no_bit(tmp_path, by_value):
-    graph, x = made()
+    graph, x = made(300, 40, edges=5)
     options = {"shard_rows": 128, "progress": False}
     TokenStore.build(tmp_path / "one", graph, x, **options)
     (tmp_path / "marks").mkdir()

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stores import contents
 
 from graphattn.datasets import download
 from graphattn.files import read_json
@@ -28,11 +29,6 @@ def packed(folder, extra=()):
         for member, content in extra:
             archive.writestr(member, content)
     return buffer.getvalue()
-
-
-def contents(folder):
-    """Every file below a folder, byte for byte."""
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 class Evil:

@@ -11,17 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stores import contents
 
 from graphattn.files import read_json
 from graphattn.graph import CSRGraph
 from graphattn.sampling.store import TokenStore
 from graphattn.training.checkpoint import load_checkpoint
-
-
-def contents(folder):
-    """Every file below a folder, byte for byte."""
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
 
 BUILD = """
 import pathlib, time, torch, numpy as np

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from stores import contents
 
 from graphattn.training.checkpoint import load_checkpoint
 from graphattn.training.loop import Loop
@@ -16,11 +17,6 @@ def flip(path, where=-1):
     content = bytearray(path.read_bytes())
     content[where] ^= 1
     path.write_bytes(content)
-
-
-def contents(folder):
-    """Every file below a folder, byte for byte."""
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut", "missing"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stores import contents
 from torch_geometric.data import Data
 
 from graphattn.nn.codebook_attention import CodebookAttention
@@ -14,11 +15,6 @@ from graphattn.sampling.neighbor_loader import NeighborLoader
 from graphattn.sampling.store import TokenStore
 from graphattn.training.checkpoint import load_checkpoint
 from graphattn.training.loop import Loop
-
-
-def contents(folder):
-    """Every file below a folder, byte for byte."""
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_case_37_resumed_with_other_workers(save, train, weights, monkeypatch):

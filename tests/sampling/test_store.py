@@ -12,30 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import contents, made
 
 from graphattn import files
 from graphattn import graph as graph_module
 from graphattn.graph import CSRGraph
 from graphattn.ops.propagate import propagate
 from graphattn.sampling.store import TokenStore
-
-
-def made(num_nodes=50, channels=3, seed=0):
-    generator = np.random.default_rng(seed)
-    graph = CSRGraph.from_edge_index(
-        generator.integers(num_nodes, size=(2, 4 * num_nodes)), num_nodes
-    )
-    return graph, torch.from_numpy(generator.standard_normal((num_nodes, channels))).float()
-
-
-def contents(folder):
-    """Every file of a store, byte for byte."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file()
-    }
-
 
 OPTIONS = {"num_hops": 2, "num_own_hops": 3, "shard_rows": 16, "progress": False}
 
