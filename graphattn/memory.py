@@ -14,9 +14,7 @@ import numpy.typing as npt
 from numpy.lib.array_utils import byte_bounds
 
 _SHARE = 0.8  # of the memory that is free, to be used unless a limit is set
-_MARGIN = (
-    1 << 28
-)  # bytes below a limit for what is small: kernels that are loaded, bounds of blocks
+_MARGIN = 1 << 28  # bytes kept free below a limit, for what is small: loaded kernels, blocks
 _PAGE = 4096
 _PAGE_OUT = 21  # MADV_PAGEOUT: pages of files are let go, those written to are kept (Linux 5.4)
 _LIMIT: ContextVar[int | None] = ContextVar("limit", default=None)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 
@@ -46,7 +46,7 @@ class WorkerLost(OSError):  # noqa: N818 - reads as what happened
         )
 
 
-class Engine(ABC):
+class Engine(AbstractContextManager["Engine"], ABC):
     """Runs tasks on workers; use it in a ``with`` block, which ends the workers.
 
     A task whose worker ends (killed, out of memory, its machine lost) is given to another one, a
@@ -81,15 +81,6 @@ class Engine(ABC):
     def close(self) -> None:
         """Ends the workers."""
 
-    def __enter__(self) -> "Engine":
-        """Returns the engine."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Ends the workers."""
         self.close()

@@ -82,8 +82,8 @@ class LabelInputs:
                 "label_inputs must leave a training label to give and one to train on: "
                 f"got {share} of {len(self._nodes)}."
             )
-        self._shown = torch.full(y.shape, -1, dtype=torch.int16)
-        self._shown[self._nodes] = y.index_select(0, self._nodes).to(torch.int16)
+        self._shown = torch.full(y.shape, -1, dtype=torch.int32)
+        self._shown[self._nodes] = y.index_select(0, self._nodes).to(torch.int32)
         self._half = torch.full((len(y),), -1, dtype=torch.int8)
         order = torch.from_numpy(self._generator(0).permutation(len(self._nodes)))
         self._half[self._nodes.index_select(0, order)] = (torch.arange(len(order)) % 2).to(
