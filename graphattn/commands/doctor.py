@@ -23,7 +23,7 @@ _EXTRAS = {
     "osm": ("osmium", "reading OpenStreetMap extracts"),
     "text": ("sentence-transformers", "features from text"),
     "hf": ("transformers", "adapters for Hugging Face models"),
-    "distributed": ("ray", "preprocessing on several machines"),
+    "distributed": ("ray", "preprocessing and training on several machines"),
     "track": ("tensorboard", "curves in TensorBoard"),
 }
 
