@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ablations
+import reach
 import yaml
 
 HERE = Path(__file__).resolve().parent
@@ -115,7 +116,7 @@ def page(plan: dict[str, Any], runs: Path) -> str:
         if missing:
             lines += ["", f"Not run yet: {', '.join(missing)}."]
         lines += ["", *commands, ""]
-    return "\n".join([*lines, ablations.section()])
+    return "\n".join([*lines, reach.section(), ablations.section()])
 
 
 def table_row(name: str, result: dict[str, Any]) -> str:

@@ -1,14 +1,16 @@
 """Influence of 16 hops on a road-like graph: ours beside PyG's total_influence, both of its ways.
 
 CPU seconds a seed, one thread, turn by turn in one process. What ours spends before the first seed
-(the forward pass, the probe, the pilot) is in a row of its own.
+(the forward pass, the probe, the pilot) is in a row of its own. GIN and GATv2 stand for the layered
+models that no kernel knows. `influence_limits.py` has a citation graph, memory and two threads.
 
-`python benchmarks/influence.py` takes some two minutes.
+`python benchmarks/influence.py` takes some four minutes.
 """
 
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from measure import Row, show
 from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GAT, GCN, GraphSAGE
+from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 from torch_geometric.utils.influence import jacobian_l1_agg_per_hop
 
 from graphattn.diagnostics import influence
@@ -26,8 +28,14 @@ from graphattn.diagnostics.selection import Measurement, choose
 from graphattn.diagnostics.subject import Subject
 
 HOPS, LAYERS, HIDDEN, FEATURES, CLASSES = 16, 16, 64, 37, 10
-MODELS: dict[str, type] = {"GCN": GCN, "SAGE": GraphSAGE, "GAT": GAT}
-TURNS, PEER_SEEDS, OUR_SEEDS = 2, 2, 64
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "GCN": GCN,
+    "SAGE": GraphSAGE,
+    "GAT": GAT,
+    "GATv2": partial(GAT, v2=True),
+    "GIN": GIN,
+}
+TURNS, PEER_SEEDS, OUR_SEEDS = 3, 2, 64
 SIDES = {"small": 100, "moderate": 345, "products": 345}
 
 
@@ -77,7 +85,7 @@ def one_model(name: str, data: Data) -> tuple[list[Row], dict[str, Any]]:
         mine = order[turn * OUR_SEEDS : (turn + 1) * OUR_SEEDS]
         for label, engine in engines.items():
             for channels in ("all", 1):
-                few = mine if label == "fused" else mine[:16]
+                few = mine if label == "fused" else mine[:32]
                 picks = draw_channels(run, engine, channels, order[:16], 0)(few)
                 seconds, _ = timed(lambda e=engine, f=few, p=picks: list(e.measure(f, p)))
                 way = f"{label}, {'all channels' if channels == 'all' else '1 channel'}"

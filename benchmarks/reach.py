@@ -2,16 +2,25 @@
 
     GRAPHATTN_DATA=/folder/of/npz/files python benchmarks/reach.py [--only cora] [--models GCN GAT]
 
-Each row is one `graphattn train` and one `graphattn diagnose`. Runs are resumed and never repeated;
-the table and `results/reach.json` are written from all that are finished.
+Each row is one `graphattn train` and one influence, as `graphattn diagnose` measures it. Runs are
+resumed and never repeated; `results/reach.json`, and with it the section of docs/results.md, is
+written from all that are finished.
 """
 
 import argparse
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from graphattn.diagnosis import of_run
+from graphattn.diagnostics import influence
+from graphattn.diagnostics.reading import read_influence
 from graphattn.experiment import run_experiment
 from graphattn.parsing import parse_run
+from graphattn.prediction import load_run
+from graphattn.results import spread
 
 RESULTS = Path(__file__).resolve().parent / "results" / "reach.json"
 DEPTHS = (2, 4, 8, 16)
@@ -40,20 +49,94 @@ TOKENS = {
     "--train.eval_every 5",
 }
 SEEDS = {"city_porto": "0", "cora": "0-2"}
+MEASURE = {"max_hops": 16, "tol": 0.03, "channels": 1}
 
 
 def main() -> None:
-    """Runs what is missing."""
+    """Runs and measures what is missing, then writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--runs", type=Path, default=Path("runs/reach"))
+    parser.add_argument("--finished", action="store_true", help="train nothing more")
     args = parser.parse_args()
     for dataset, model, depth, command in rows():
+        run = folder(args.runs, dataset, model, depth)
         if dataset in args.only and model in args.models:
-            print(f"graphattn train {command}", flush=True)
-            where = folder(args.runs, dataset, model, depth)
-            run_experiment(parse_run([*command.split(), "--out", str(where)]))
+            if not args.finished:
+                print(f"graphattn train {command}", flush=True)
+                run_experiment(parse_run([*command.split(), "--out", str(run)]))
+            if (run / "result.json").is_file() and not (run / "influence.json").is_file():
+                print(measured(run, follow="full" in model or "global" in model), flush=True)
+    write(args.runs)
+
+
+def measured(run: Path, *, follow: bool) -> str:
+    """Measures the first seed's model; through its codebook, if it has one."""
+    subject = of_run(load_run(run), run, follow=follow)
+    found = influence(subject.model, subject.data, **MEASURE)
+    found.save(run / "influence.json")
+    return f"{run.name}: {found}"
+
+
+def write(runs: Path) -> None:
+    """Writes what is finished to the results."""
+    found = []
+    for dataset, model, depth, command in rows():
+        run = folder(runs, dataset, model, depth)
+        if not (run / "influence.json").is_file():
+            continue
+        result, reach = json.loads((run / "result.json").read_text()), read_influence(
+            run / "influence.json"
+        )
+        low, high = reach.R_ci
+        share = reach.curve / reach.curve.sum()
+        found.append(
+            {"data": dataset, "model": model, "depth": depth, "test": result["test"]}
+            | {"R": reach.R, "R_ci": [low, high], "tail": reach.tail_share}
+            | {"seeds": len(reach.seeds), "engine": reach.about["engine"]}
+            | {"last_hop": float(share[-1]), "command": f"graphattn train {command}"}
+        )
+    RESULTS.write_text(json.dumps({"measure": MEASURE, "rows": found}, indent=1) + "\n")
+    print(table(found))
+
+
+def section() -> str:
+    """What the results page says of the finished rows; nothing before there are any."""
+    if not RESULTS.is_file():
+        return ""
+    found = json.loads(RESULTS.read_text())["rows"]
+    parts = ["## How far models see", "", ABOUT, "", table(found), ""]
+    deepest = {(row["data"], row["model"]): row["command"] for row in found}
+    parts += [f"- {model}, {data}: `{command}`" for (data, model), command in deepest.items()]
+    return "\n".join([*parts, ""])
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """The rows as Markdown: a data set after the other, accuracy and R at each depth."""
+    lines = []
+    for dataset in SEEDS:
+        rows_of = {(row["model"], row["depth"]): row for row in found if row["data"] == dataset}
+        if not rows_of:
+            continue
+        lines += [f"| {dataset} | " + " | ".join(f"depth {d}" for d in DEPTHS) + " |"]
+        lines += ["|" + "---|" * (len(DEPTHS) + 1)]
+        for model in MODELS:
+            cells = [_cell(rows_of.get((model, depth))) for depth in DEPTHS]
+            if any(cells):
+                lines.append(f"| {model} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    test = row["test"]
+    accuracy = spread(test["mean"], math.nan if test["std"] is None else test["std"])
+    half = (row["R_ci"][1] - row["R_ci"][0]) / 2
+    tail = f", {100 * row['tail']:.0f} % beyond" if row["tail"] > 0.005 else ""
+    return f"{accuracy}; R {row['R']:.2f} ± {half:.2f}{tail}"
 
 
 def rows() -> Iterator[tuple[str, str, int, str]]:

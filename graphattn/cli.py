@@ -25,6 +25,8 @@ from graphattn.training.errors import Interrupted
 COMMANDS = {
     "train": "train a model over splits and seeds, print a table, write a run folder",
     "predict": "classes and probabilities of nodes, from a run folder",
+    "diagnose": "how far a model sees: the influence of each hop, as a page",
+    "compare": "measurements of several models side by side, as a page",
     "tokenize": "build once what token models draw from",
     "data": "list data sets, describe one, make one of your own files, get one of OGB's",
     "doctor": "what is installed, and what to type to mend the rest",

@@ -19,6 +19,7 @@ from graphattn.files import check_space, read_array
 from graphattn.keys import read_yaml
 from graphattn.outputs import output_file
 from graphattn.run_folder import run_folders
+from graphattn.sampling.store import TokenStore
 from graphattn.short_names import DATASETS, MODELS, SAMPLERS
 from graphattn.store_building import build_store
 from graphattn.task import Task, load_task
@@ -40,6 +41,7 @@ class TrainedRun:
         split: The split it was trained on.
         model: With the weights best on validation.
         feed: What feeds the model.
+        store: What its tokens are drawn from, if it takes tokens.
 
     Example:
         >>> import tempfile
@@ -56,6 +58,7 @@ class TrainedRun:
     split: Split
     model: nn.Module
     feed: Feed
+    store: TokenStore | None = None
 
     def nodes(self, which: str) -> Tensor:
         """Return the node ids that `which` names.
@@ -163,7 +166,7 @@ def load_run(
                 f"{folder} was trained on other data: those of {what} have changed since "
                 f"(digest {trained_on.get(key)}, now {now.get(key)}). Train anew."
             )
-    return TrainedRun(config, task, chosen, model, feed)
+    return TrainedRun(config, task, chosen, model, feed, store)
 
 
 def _refuse_own_code(folder: Path, config: RunConfig) -> None:

@@ -16,6 +16,8 @@ from graphattn.files import check_space, sync_folder
 class ArrayFile:
     """A ``.npy`` file of known shape that comes in blocks of rows.
 
+    Use it in a ``with`` statement: what is not closed at its end is removed.
+
     Args:
         path: Where the file will stand; an older one is replaced by :meth:`close`.
         shape: Of the whole array.
@@ -27,10 +29,10 @@ class ArrayFile:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "x.npy"
-        >>> file = ArrayFile(path, (3, 2), np.float32)
-        >>> file.write(np.zeros((2, 2)))
-        >>> file.write(np.ones((1, 2)))
-        >>> len(file.close()), np.load(path).tolist()
+        >>> with ArrayFile(path, (3, 2), np.float32) as file:
+        ...     file.write(np.zeros((2, 2)))
+        ...     file.write(np.ones((1, 2)))
+        ...     len(file.close()), np.load(path).tolist()
         (32, [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
     """
 
@@ -50,6 +52,14 @@ class ArrayFile:
         except OSError:
             self.drop()
             raise
+
+    def __enter__(self) -> "ArrayFile":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Removes what was not closed."""
+        self.drop()
 
     def write(self, rows: NDArray[Any]) -> None:
         """Add rows.
@@ -99,7 +109,7 @@ class ArrayFile:
         return self._digest.hexdigest()
 
     def drop(self) -> None:
-        """Remove what was written so far."""
+        """Remove what was written so far; a file that is in its place stays."""
         try:
             self._file.close()
         finally:

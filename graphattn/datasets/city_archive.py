@@ -4,7 +4,6 @@ import io
 import pickle
 import tarfile
 import warnings
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphattn.datasets.npz import CorruptDataset
+from graphattn.datasets.npz import UNREADABLE, CorruptDataset
 from graphattn.datasets.public_raw import RawFiles, corrupt, whole
 
 NODE_CHANNELS, EDGE_CHANNELS = 12, 25
@@ -23,14 +22,8 @@ _EDGES, _LABELS = "edge_indices.pt", "10-chunk_16-hop_node_labels.pt"
 _MOST_BYTES, _MOST_FILES = 2**32, 1000  # of an archive, unpacked
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
 _UNREADABLE = (
+    *UNREADABLE,
     tarfile.TarError,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    KeyError,
     AttributeError,
     IndexError,
     pickle.UnpicklingError,
@@ -87,8 +80,9 @@ class CityArchive(RawFiles):
             ids = whole(ids, name)
             if ids.ndim != 1 or ((ids < 0) | (ids >= len(y))).any():
                 raise self._wrong(name, f"list nodes 0..{len(y) - 1}", list(ids[:5]))
-            if (table[0, ids] >= 0).any():
-                raise self._wrong(name, "have no node of another part", "some")
+            shared = ids[table[0, ids] >= 0]
+            if shared.size:
+                raise self._wrong(name, "have no node of another part", f"node {shared[0]}")
             table[0, ids] = part
         return table
 
@@ -123,7 +117,7 @@ class CityArchive(RawFiles):
                         )
                     file = archive.extractfile(member) if place.name in names else None
                     if file is not None:
-                        found[place.name] = _plain(load_plainly(io.BytesIO(file.read())))
+                        found[place.name] = dense(load_plainly(io.BytesIO(file.read())))
         except CorruptDataset:
             raise
         except _UNREADABLE as error:
@@ -158,7 +152,25 @@ def load_plainly(file: io.BytesIO | Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _plain(loaded: object) -> Tensor:
+def dense(loaded: object) -> Tensor:
+    """Return what was loaded if it is a tensor, each of whose numbers is in the file.
+
+    Args:
+        loaded: As `load_plainly` gives it.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: The file repeats numbers, so that few bytes would become many.
+
+    Example:
+        >>> dense(torch.ones(1).expand(10**15))
+        Traceback (most recent call last):
+        ...
+        ValueError: a tensor in it has 1000000000000000 numbers in 4 bytes
+    """
     if not isinstance(loaded, Tensor) or loaded.layout != torch.strided:
         raise TypeError(f"a file of it holds {type(loaded).__name__} instead of a dense tensor")
+    held = loaded.untyped_storage().nbytes()
+    if loaded.numel() * loaded.element_size() > held:
+        raise ValueError(f"a tensor in it has {loaded.numel()} numbers in {held} bytes")
     return loaded.detach()

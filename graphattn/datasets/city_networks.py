@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch_geometric.data import Data
 
-from graphattn.datasets.city_archive import EDGE_CHANNELS, NODE_CHANNELS, load_plainly
+from graphattn.datasets.city_archive import EDGE_CHANNELS, NODE_CHANNELS, dense, load_plainly
 from graphattn.datasets.city_recipe import CLASSES, HOPS, city_data
-from graphattn.datasets.npz import CorruptDataset
+from graphattn.datasets.npz import UNREADABLE, CorruptDataset
 from graphattn.datasets.osm_file import read_osm
 from graphattn.datasets.public import load_public
 from graphattn.datasets.public_table import CITIES
@@ -25,7 +24,7 @@ from graphattn.datasets.validation import check_data
 
 _OSM = "OpenStreetMap contributors, ODbL 1.0 (attribution, share-alike for the data)"
 _KEYS = ("x", "edge_index", "y", "train_mask", "val_mask", "test_mask")
-_BROKEN = (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, AttributeError)
+_BROKEN = (*UNREADABLE, AttributeError, IndexError, pickle.UnpicklingError)
 
 
 def city_network(
@@ -110,10 +109,8 @@ def pyg_city(path: str | Path, *, name: str = "city-networks", augmented: bool =
         with torch.serialization.safe_globals([Data]):
             loaded = load_plainly(path)
         content = loaded[0] if isinstance(loaded, tuple) else loaded
-        found = {key: content[key] for key in _KEYS}
-        if not all(isinstance(tensor, Tensor) for tensor in found.values()):
-            raise TypeError("its entries are no tensors")
-    except (*_BROKEN, pickle.UnpicklingError) as error:
+        found = {key: dense(content[key]) for key in _KEYS}
+    except _BROKEN as error:
         reason = " ".join(str(error).split())[:200]
         raise CorruptDataset(
             f"{path} cannot be read as PyG's CityNetwork ({reason}); process it again."

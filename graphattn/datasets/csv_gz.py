@@ -134,7 +134,8 @@ class CsvGz:
                         f"{self._path} must have {self._rows:,} lines: got more; "
                         "its count and its lines are of different data."
                     )
-                out: NDArray[Any] = np.empty((lines, columns), dtype=dtype)
+                most = len(text) // columns + 1  # a cell takes a byte, so no row is left out
+                out: NDArray[Any] = np.empty((min(lines, most), columns), dtype=dtype)
                 read, start, wrong = parse(np.frombuffer(text, np.uint8), out)
                 if wrong:
                     bad = text[start : start + 80].partition(b"\n")[0].decode(errors="replace")

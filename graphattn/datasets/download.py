@@ -242,6 +242,8 @@ class _SameSafety(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, *where: Any) -> Any:
         _check_url(where[-1])
+        if req.type == "https" and urlsplit(where[-1]).scheme != "https":
+            raise ValueError(f"{req.full_url} must lead to https:// only: got {where[-1]!r}.")
         return super().redirect_request(req, fp, code, msg, *where)
 
 

@@ -243,6 +243,7 @@ def _over_nodes(
 ) -> NDArray[np.float64]:
     """Runs a kernel that leaves the interpreter's lock alone on blocks of nodes, in threads."""
     out = np.zeros(num_nodes)
+    hops = min(hops, num_nodes)  # none is farther
     starts = range(0, num_nodes, _BLOCK)
     with ThreadPoolExecutor(torch.get_num_threads(), "graphattn-balls") as threads:
         done = [

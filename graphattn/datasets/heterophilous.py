@@ -51,8 +51,9 @@ class HeterophilousFiles(RawFiles):
         """Read the authors' splits."""
         masks = self.arrays(*_MASKS)
         path = self.path(self.spec.files[0])
+        shape = (*masks[0].shape[:1], len(y))
         for key, mask in zip(_MASKS, masks, strict=True):
-            if mask.dtype != bool or mask.shape != (len(masks[0]), len(y)):
+            if mask.dtype != bool or mask.shape != shape:
                 raise ValueError(
                     f"{key} in {path} must be booleans [splits, {len(y)}], as many splits as the "
                     f"others: got {mask.dtype} {list(mask.shape)}."

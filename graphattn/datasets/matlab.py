@@ -2,7 +2,6 @@
 
 import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from scipy.io import loadmat, whosmat
 from scipy.io.matlab import MatReadError, MatReadWarning
 from scipy.sparse import issparse
 
+from graphattn.datasets.npz import UNREADABLE
 from graphattn.datasets.public_raw import corrupt
 from graphattn.datasets.sparse_rows import sparse_rows
 
@@ -19,23 +19,7 @@ _HEAD, _MAGIC = 128, b"MATLAB 5.0 MAT-file"
 _ENDIANS = {b"IM": "<", b"MI": ">"}
 _NUMBERS = ("double", "single", "logical", "sparse", "int8", "int16", "int32", "int64")
 _KINDS = (*_NUMBERS, "uint8", "uint16", "uint32", "uint64")
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    MatReadError,
-    MatReadWarning,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
+_UNREADABLE = (*UNREADABLE, AttributeError, IndexError, MatReadError, MatReadWarning)
 
 
 class MatlabFile:

@@ -27,7 +27,7 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 PER_NODE = ("ecc16", "y_float", "valid_mask", "accident_count", "osmid")
 PER_EDGE = ("edge_length", "edge_type")
 METRICS = {"acc": "accuracy"}
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     EOFError,
     KeyError,
@@ -43,6 +43,7 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     tokenize.TokenError,  # a header that numpy takes for one of Python 2
 )
+"""What readers of archives and arrays raise on bytes that are torn or hostile."""
 
 
 class CorruptDataset(ValueError):  # noqa: N818 - reads as what it is
@@ -152,7 +153,7 @@ def _read(path: Path, max_bytes: int) -> dict[str, NDArray[Any]]:
         return arrays
     except CorruptDataset:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CorruptDataset(
             f"{path} is not a .npz file of plain arrays: {error}. Nothing in it was executed; "
             "fetch or make it again, without object arrays."

@@ -1,9 +1,6 @@
 """One array of a large ``.npz`` archive, read from front to back without holding it in memory."""
 
-import struct
-import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -12,23 +9,10 @@ import numpy as np
 from numpy.lib import format as format_
 from numpy.typing import NDArray
 
-from graphattn.datasets.npz import CorruptDataset
+from graphattn.datasets.npz import UNREADABLE, CorruptDataset
 
 _PIECE = 1 << 24  # bytes read at once when numbers are skipped
-_UNREADABLE = (
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    tokenize.TokenError,
-)
+_UNREADABLE = tuple(fault for fault in UNREADABLE if fault is not OSError)  # the disk's own
 
 
 class NpzArray:
@@ -110,9 +94,9 @@ class NpzArray:
         Raises:
             CorruptDataset: There are no more, or their checksum is wrong.
         """
-        out = np.empty(count, self.dtype)
-        rest = memoryview(out.view(np.uint8).data)
         try:
+            out = np.empty(count, self.dtype)
+            rest = memoryview(out.view(np.uint8).data)
             while rest:
                 piece = self._file.read(min(len(rest), _PIECE))
                 if not piece:

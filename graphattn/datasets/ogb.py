@@ -121,6 +121,12 @@ def load_ogb(
 
     Raises:
         FileNotFoundError: There are no raw files; see `open_ogb` for the others.
+
+    Example:
+        >>> load_ogb("ogbn-mags")
+        Traceback (most recent call last):
+        ...
+        ValueError: there is no data set 'ogbn-mags' of OGB: did you mean 'ogbn-mag'?
     """
     opened = open_ogb(name, root, cache=cache, progress=progress)
     train, val, test = opened.split.masks(len(opened.x))
@@ -156,15 +162,22 @@ def load_mag(
 
     Raises:
         FileNotFoundError: There are no raw files; see `open_ogb` for the others.
+
+    Example:
+        >>> load_mag("/nowhere", cache="/nowhere")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: ogbn-mag is read from ...
     """
     opened = open_ogb("ogbn-mag", root, cache=cache, progress=progress)
     facts = read_manifest(opened.folder, opened.spec)["facts"]
     data = HeteroData()
-    for kind, count in facts["nodes"].items():
-        data[kind].num_nodes = count
-    for number, triplet in enumerate(facts["relations"]):
-        lines = _mapped(opened.folder, f"relation-{number}.npy")
-        data[tuple(triplet)].edge_index = torch.from_numpy(np.ascontiguousarray(lines.T))
+    with damage_told(opened.folder):
+        for kind, count in facts["nodes"].items():
+            data[kind].num_nodes = count
+        for number, triplet in enumerate(facts["relations"]):
+            lines = _mapped(opened.folder, f"relation-{number}.npy")
+            data[tuple(triplet)].edge_index = torch.from_numpy(np.ascontiguousarray(lines.T))
     paper = data["paper"]
     paper.x, paper.y = opened.x, opened.y
     paper.train_mask, paper.val_mask, paper.test_mask = opened.split.masks(len(opened.x))
@@ -205,19 +218,19 @@ def raw_folder(spec: OgbSpec, root: str | Path | None) -> Path:
         root: By default that of the variable GRAPHATTN_DATA.
 
     Raises:
-        FileNotFoundError: No root was given, or it is no folder.
+        FileNotFoundError: No root was given.
 
     Example:
         >>> raw_folder(OGB["ogbn-mag"], ".").name
         'ogbn_mag'
     """
-    top = Path(root or os.environ.get("GRAPHATTN_DATA") or "")
-    if top == Path() and not root:
+    given = root or os.environ.get("GRAPHATTN_DATA")
+    if not given:
         raise FileNotFoundError(
             f"{spec.name} is read from a folder of OGB data: none was given; give data.root, or "
             "set GRAPHATTN_DATA=/path/to/folder."
         )
-    candidates = [top / spec.folder, top / f"{spec.folder}_pyg"]
+    candidates = [Path(given) / name for name in (spec.folder, f"{spec.folder}_pyg")]
     return next((path for path in candidates if (path / "raw").is_dir()), candidates[0])
 
 

@@ -214,8 +214,19 @@ def read_manifest(folder: Path, spec: OgbSpec | PublicSpec) -> dict[str, Any]:
 def check_cache(folder: Path, spec: OgbSpec | PublicSpec) -> None:
     """Read every array of a cache and compare its hash; that of the graph is compared when opened.
 
+    Args:
+        folder: Of the cache.
+        spec: Which data set it must hold.
+
     Raises:
         CorruptDataset: One is damaged.
+
+    Example:
+        >>> from graphattn.datasets.ogb_table import OGB
+        >>> check_cache(Path("nowhere"), OGB["ogbn-arxiv"])
+        Traceback (most recent call last):
+        ...
+        graphattn.datasets.npz.CorruptDataset: nowhere...manifest.json cannot be read as JSON ...
     """
     for name, digest in read_manifest(folder, spec)["files"].items():
         if not _is_sound(folder / Path(name).name, digest):

@@ -65,6 +65,9 @@ class Files(NamedTuple):
 def relation_folder(triplet: Triplet) -> str:
     """Return where a relation of mag lies.
 
+    Args:
+        triplet: Types of source, relation and target.
+
     Example:
         >>> relation_folder(("paper", "cites", "paper"))
         'raw/relations/paper___cites___paper'

@@ -91,39 +91,54 @@ def plan_cache(
         writes, _ = disk_rates(work)
         edges = _seconds_for_edges(raw, nodes, lines, work)
         features, channels = _seconds_for_rows(raw, nodes, lines, work)
-    size = GraphSize(nodes, lines * (2 if spec.inverse else 1), channels)
-    place, other = raw.folder / raw.files.edges, raw.folder / raw.files.features
-    hashed = place.stat().st_size * _seconds_to_hash() if spec.binary else 0.0
-    graph = 8 * (nodes + 1) + id_dtype(nodes).itemsize * size.num_edges
+    size = GraphSize(nodes, lines * (2 if raw.spec.inverse else 1), channels)
+    edges += _graph_bytes(size) * writes
+    if spec.binary:
+        edges += (raw.folder / raw.files.edges).stat().st_size * _seconds_to_hash()
+    return _steps(raw, size, lines, held, (edges, features, 8 * nodes * writes)), size
+
+
+def _steps(
+    raw: RawFolder, size: GraphSize, lines: int, held: int, seconds: tuple[float, float, float]
+) -> list[PlanStep]:
+    """Lists the steps, whose times are known: of the graph, of features, of labels."""
+    spec, nodes, graph = raw.spec, size.num_nodes, _graph_bytes(size)
+    edges, features, labels = (
+        (raw.folder / place).stat().st_size
+        for place in (raw.files.edges, raw.files.features, raw.files.labels)
+    )
     bucket = min(BUCKET_BYTES, 8 * size.num_edges)
-    steps = [
+    return [
         PlanStep(
             what="raw edges to the graph",
             passes=1,
-            read=place.stat().st_size if not spec.binary else 16 * lines,
+            read=16 * lines if spec.binary else edges,
             written=graph,
             memory=held + _WORK * bucket + 8 * nodes,
-            seconds=edges + hashed + graph * writes,
+            seconds=seconds[0],
             disk=8 * size.num_edges + graph - 8 * nodes,
         ),
         PlanStep(
             what="raw features to an array",
             passes=1,
-            read=other.stat().st_size,
-            written=4 * nodes * channels,
-            memory=held + (24 * nodes if spec.num_tasks > 1 else 0) + 8 * BUCKET_BYTES // 4,
-            seconds=features,
+            read=features,
+            written=4 * nodes * size.channels,
+            memory=held + (24 * nodes if spec.num_tasks > 1 else 0) + 2 * BUCKET_BYTES,
+            seconds=seconds[1],
         ),
         PlanStep(
             what="labels and split",
             passes=1,
-            read=(raw.folder / raw.files.labels).stat().st_size,
+            read=labels,
             written=8 * nodes,
             memory=held + BUCKET_BYTES // 4,
-            seconds=8 * nodes * writes,
+            seconds=seconds[2],
         ),
     ]
-    return steps, size
+
+
+def _graph_bytes(size: GraphSize) -> int:
+    return 8 * (size.num_nodes + 1) + id_dtype(size.num_nodes).itemsize * size.num_edges
 
 
 def _seconds_for_edges(raw: RawFolder, num_nodes: int, num_lines: int, work: Path) -> float:

@@ -200,7 +200,7 @@ class RawFolder:
         else:
             (block,) = list(self._csv(place, 1, 1).whole(0, _MOST_NODES))
             count = int(block[0, 0])
-        if not 0 <= count <= _MOST_NODES or (count == 0 and "node" in place):
+        if not 0 <= count <= _MOST_NODES or (count == 0 and key == "num_nodes_list"):
             raise ValueError(f"{self.folder / place} must count what there is: got {count}.")
         return count
 

@@ -1,6 +1,7 @@
 """The steps from OGB's raw files to the arrays of the cache, each streamed from file to file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from graphattn.files import digest_arrays, write_array
 
 Facts = dict[str, Any]
 Step = Callable[[RawFolder, Path, Facts], Facts]
+"""From raw files, the folder to write to, and the facts of earlier steps, to facts of its own."""
 
 
 def write_graph(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
@@ -46,20 +48,47 @@ def write_features(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
         The file's digest, and `mean`, `std` and the largest size of each column's numbers.
     """
     num_nodes = facts["num_nodes"]
+    source = str(raw.folder / raw.files.features)
+    return write_feature_blocks(raw.features(num_nodes), folder, num_nodes, source)
+
+
+def write_feature_blocks(
+    blocks: Iterable[NDArray[np.float32]], folder: Path, num_nodes: int, source: str
+) -> Facts:
+    """Write blocks of features as `x.npy`, float32 `[nodes, channels]`.
+
+    Args:
+        blocks: Rows.
+        folder: Where the file will stand.
+        num_nodes: Rows there must be.
+        source: Where they come from, for the message.
+
+    Returns:
+        As `write_features`.
+
+    Raises:
+        ValueError: There are none, or more or fewer rows.
+        OSError: The disk is full or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> facts = write_feature_blocks([np.float32([[1], [1]])], folder, 2, "made")
+        >>> facts["mean"], facts["largest"]
+        ([1.0], 1.0)
+    """
     columns = Columns()
-    file: ArrayFile | None = None
-    try:
-        for block in raw.features(num_nodes):
-            file = file or ArrayFile(folder / "x.npy", (num_nodes, block.shape[1]), np.float32)
+    with ExitStack() as opened:
+        file: ArrayFile | None = None
+        for block in blocks:
+            if file is None:
+                shape = (num_nodes, block.shape[1])
+                file = opened.enter_context(ArrayFile(folder / "x.npy", shape, np.float32))
             file.write(block)
             columns.add(block)
         if file is None:
-            raise ValueError(f"{raw.folder / raw.files.features} must hold features: got none.")
+            raise ValueError(f"{source} must hold features: got none.")
         return {"files": {"x.npy": file.close()}, **columns.facts()}
-    except BaseException:
-        if file is not None:
-            file.drop()
-        raise
 
 
 def write_edge_means(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
@@ -101,9 +130,8 @@ def write_labels(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
     """
     num_nodes, spec = facts["num_nodes"], raw.spec
     shape = (num_nodes,) if spec.num_tasks == 1 else (num_nodes, spec.num_tasks)
-    file = ArrayFile(folder / "y.npy", shape, np.int64 if spec.num_tasks == 1 else np.int8)
-    done = 0
-    try:
+    kind, done = np.int64 if spec.num_tasks == 1 else np.int8, 0
+    with ArrayFile(folder / "y.npy", shape, kind) as file:
         for block in raw.labels(num_nodes):
             known = np.where(np.isnan(block), -1.0, block)
             is_class = (known >= -1) & (known < spec.num_classes) & (np.floor(known) == known)
@@ -117,9 +145,6 @@ def write_labels(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
             file.write(known.reshape(len(block), *shape[1:]))
             done += len(block)
         return {"files": {"y.npy": file.close()}}
-    except BaseException:
-        file.drop()
-        raise
 
 
 def write_split(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
@@ -149,14 +174,10 @@ def write_extra(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
     if not raw.has_extra():
         return {}
     name = f"{raw.spec.extra}.npy"
-    file = ArrayFile(folder / name, (facts["num_nodes"],), np.int64)
-    try:
+    with ArrayFile(folder / name, (facts["num_nodes"],), np.int64) as file:
         for block in raw.extra(facts["num_nodes"]):
             file.write(block.reshape(-1))
         return {"files": {name: file.close()}}
-    except BaseException:
-        file.drop()
-        raise
 
 
 def write_relations(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
@@ -170,19 +191,24 @@ def write_relations(raw: RawFolder, folder: Path, facts: Facts) -> Facts:
     for number, triplet in enumerate(names):
         count, blocks = raw.relation_edges(triplet, nodes)
         name = f"relation-{number}.npy"
-        file = ArrayFile(folder / name, (count, 2), np.int64)
-        try:
+        with ArrayFile(folder / name, (count, 2), np.int64) as file:
             for block in blocks:
                 file.write(block)
             files[name] = file.close()
-        except BaseException:
-            file.drop()
-            raise
     return {"nodes": nodes, "relations": [list(name) for name in names], "files": files}
 
 
 def steps(raw: RawFolder) -> dict[str, Step]:
-    """Return the steps of a data set, in order."""
+    """Return the steps of a data set, in order.
+
+    Args:
+        raw: Its raw files.
+
+    Example:
+        >>> from graphattn.datasets.ogb_table import OGB
+        >>> list(steps(RawFolder(Path("nowhere"), OGB["ogbn-arxiv"])))
+        ['graph', 'features', 'labels', 'split', 'extra']
+    """
     several = raw.spec.num_tasks > 1
     found: dict[str, Step] = {
         "graph": write_graph,

@@ -6,6 +6,7 @@ The files are pickles of Python 2; they are read as data, and nothing in them is
 import math
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class PlanetoidFiles(RawFiles):
         table[0, test] = 2
         return table
 
-    def _place(self, part: str) -> Any:
+    def _place(self, part: str) -> Path:
         prefix = self.spec.files[0].removesuffix("x")
         return self.path(f"{prefix}{part}")
 
@@ -167,7 +168,8 @@ def _array(made: Any, what: str) -> NDArray[Any]:
     if type(state) is not tuple or len(state) != 5:
         raise ValueError(f"{what} must be an array: got something else.")
     _, shape, dtype, by_column, raw = state
-    raw = raw.encode("latin-1") if type(raw) is str and _is_latin(raw) else raw
+    if type(raw) is str and max(raw, default="") <= "\xff":
+        raw = raw.encode("latin-1")
     code = dtype.args[0] if isinstance(dtype, Made) and dtype.args else None
     about = dtype.state if isinstance(dtype, Made) else None
     order = about[1] if type(about) is tuple and len(about) > 1 else "="
@@ -185,7 +187,3 @@ def _array(made: Any, what: str) -> NDArray[Any]:
             f"{kind}: got {len(raw)}."
         )
     return np.frombuffer(raw, kind).reshape(shape, order="F" if by_column is True else "C")
-
-
-def _is_latin(text: str) -> bool:
-    return all(ord(character) < 256 for character in text) if not text.isascii() else True

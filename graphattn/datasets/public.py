@@ -133,6 +133,12 @@ def load_public(
 
     Raises:
         FileNotFoundError: There are no raw files; see `open_public` for the others.
+
+    Example:
+        >>> load_public("pokec", "/nowhere", cache="/nowhere")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: pokec is read from pokec.mat: got none in /nowhere/pokec/raw, nor in ...
     """
     opened = open_public(name, root, cache=cache)
     masks = [split.masks(len(opened.x)) for split in opened.splits]

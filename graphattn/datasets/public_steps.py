@@ -1,16 +1,15 @@
 """The steps from the raw files of a public data set to the arrays of its cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphattn.datasets.array_file import ArrayFile
 from graphattn.datasets.edge_sort import EdgeSorter
 from graphattn.datasets.npz import CorruptDataset
-from graphattn.datasets.ogb_steps import Columns
+from graphattn.datasets.ogb_steps import write_feature_blocks
 from graphattn.datasets.public_raw import RawFiles, whole
 from graphattn.files import digest_arrays, read_array, write_array
 
@@ -19,7 +18,17 @@ _EDGES = 1 << 20  # sorted at once
 
 
 def public_steps(raw: RawFiles) -> dict[str, Callable[[RawFiles, Path, Facts], Facts]]:
-    """Return the steps, in order."""
+    """Return the steps, in order.
+
+    Args:
+        raw: The raw files.
+
+    Example:
+        >>> from graphattn.datasets.linkx import LinkxFiles
+        >>> from graphattn.datasets.public_table import PUBLIC
+        >>> list(public_steps(LinkxFiles(Path("nowhere"), PUBLIC["pokec"])))
+        ['graph', 'features', 'labels', 'splits']
+    """
     return {
         "graph": _write_graph,
         "features": _write_features,
@@ -55,28 +64,21 @@ def _write_graph(raw: RawFiles, folder: Path, facts: Facts) -> Facts:
 
 def _write_features(raw: RawFiles, folder: Path, facts: Facts) -> Facts:
     """Writes `x.npy`, float32 `[nodes, channels]`, with what standardising needs."""
-    columns, rows = Columns(), 0
-    file: ArrayFile | None = None
-    try:
-        for block in raw.features():
-            bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-            if bad.size:
-                raise ValueError(
-                    f"features in {raw.folder} of {raw.spec.name} must be finite: got NaN or "
-                    f"infinity in row {rows + bad[0]}."
-                )
-            shape = (facts["num_nodes"], block.shape[1])
-            file = file or ArrayFile(folder / "x.npy", shape, np.float32)
-            file.write(block)
-            columns.add(block)
-            rows += len(block)
-        if file is None:
-            raise ValueError(f"{raw.spec.name} in {raw.folder} must have features: got none.")
-        return {"files": {"x.npy": file.close()}, **columns.facts()}
-    except BaseException:
-        if file is not None:
-            file.drop()
-        raise
+    source = f"{raw.spec.name} in {raw.folder}"
+    return write_feature_blocks(_finite(raw), folder, facts["num_nodes"], source)
+
+
+def _finite(raw: RawFiles) -> Iterator[NDArray[np.float32]]:
+    rows = 0
+    for block in raw.features():
+        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if bad.size:
+            raise ValueError(
+                f"features in {raw.folder} of {raw.spec.name} must be finite: got NaN or "
+                f"infinity in row {rows + bad[0]}."
+            )
+        rows += len(block)
+        yield block
 
 
 def _write_labels(raw: RawFiles, folder: Path, facts: Facts) -> Facts:

@@ -204,6 +204,9 @@ class Twin:
 def cuts(count: int) -> Iterator[NDArray[np.int64]]:
     """Cut the ids 0..count-1 into blocks.
 
+    Args:
+        count: How many.
+
     Example:
         >>> [len(ids) for ids in cuts(70_000)]
         [65536, 4464]

@@ -1,5 +1,6 @@
 """Balls around seeds: nodes by exact hop distance against the edges, and the edges among them."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,7 @@ class EdgeRows:
         rowptr = np.zeros(num_nodes + 1, np.int64)
         np.cumsum(np.bincount(target, minlength=num_nodes), out=rowptr[1:])
         self.rowptr, self.col = read_only(rowptr), read_only(source[self.number].astype(np.int32))
-        self._place = np.full(num_nodes, -1, np.int64)
+        self._lent = threading.local()  # one table of places a thread
 
     @property
     def num_nodes(self) -> int:
@@ -77,10 +78,13 @@ class EdgeRows:
         Returns:
             The ball.
         """
-        nodes, starts = ball(self.rowptr, self.col, seed, hops, self._place)
+        place = getattr(self._lent, "place", None)
+        if place is None:
+            place = self._lent.place = np.full(self.num_nodes, -1, np.int64)
+        nodes, starts = ball(self.rowptr, self.col, seed, hops, place)
         rows = int(starts[1 + (hops if edge_hops is None else edge_hops)])
-        edges = ball_edges(self.rowptr, self.col, nodes, rows, self._place)
-        self._place[nodes] = -1
+        edges = ball_edges(self.rowptr, self.col, nodes, rows, place)
+        place[nodes] = -1
         return Ball(nodes, starts, *edges)
 
     def numbers(self, found: Ball) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphattn.diagnostics.balls import Ball, EdgeRows
+from graphattn.diagnostics.row_sums import sums_by_rows
 from graphattn.diagnostics.subject import Subject
 
 _Ids = npt.NDArray[np.int64]
@@ -211,14 +212,16 @@ class UnionEngine:
 class TrimmedEngine:
     """Balls of several seeds, hop after hop; a layer leaves out the hops that no later one reads.
 
-    A model of L layers reads L hops, and the degrees of the nodes at the last: the balls reach one
-    hop farther, which the first layer alone is given.
+    A model of L layers reads L hops and, if it norms by the degrees of sources, as GCN does, those
+    of the nodes at the last: the balls reach one hop farther then.
 
     Args:
         subject: What is measured; its model takes ``num_sampled_nodes_per_hop``.
         rows: Its edges by target.
         num_layers: Layers of the model, one hop each.
         hops: Radius of induced balls, where they are smaller than ``num_layers + 1``.
+        reads_degrees: Whether a layer reads the degrees of the sources, or sums that depend on
+            them, so that each is given a hop more.
         batch_size: Balls at once.
         scale: What a feature counts.
         outside: As for :class:`UnionEngine`.
@@ -233,24 +236,25 @@ class TrimmedEngine:
         num_layers: int,
         *,
         hops: int | None = None,
-        batch_size: int = 8,
+        reads_degrees: bool = True,
+        batch_size: int = 16,
         scale: Tensor | None = None,
         outside: float = 0.0,
     ) -> None:
-        self._subject, self._rows, self._num_layers = subject, rows, num_layers
-        self._hops = num_layers + 1 if hops is None else min(num_layers + 1, hops)
+        self._subject, self._rows = subject, rows
+        self._edge_hops = num_layers if reads_degrees else num_layers - 1
+        self._hops = self._edge_hops + 1 if hops is None else min(self._edge_hops + 1, hops)
         self._batch_size, self._scale, self._outside = batch_size, scale, outside
 
     def measure(self, seeds: _Ids, picks: Picks) -> Iterator[SeedInfluence]:
         """Measures seeds in their order."""
-        edge_hops = min(self._hops, self._num_layers)
+        edge_hops = min(self._hops, self._edge_hops)
         for start in range(0, seeds.size, self._batch_size):
             some = slice(start, start + self._batch_size)
-            balls = [
-                self._rows.ball(seed, self._hops, edge_hops=edge_hops)
-                for seed in seeds[some].tolist()
-            ]
-            x, out, places = self.run(balls)
+            centres = seeds[some].tolist()
+            balls = [self._rows.ball(seed, self._hops, edge_hops=edge_hops) for seed in centres]
+            with sums_by_rows(self._subject.model):
+                x, out, places = self.run(balls)
             total = absolute_gradients(out[: len(balls)], x, picks.of(some), self._scale)
             for found, place in zip(balls, places, strict=True):
                 yield SeedInfluence(found.nodes, found.starts, total[place], self._outside)
@@ -283,8 +287,8 @@ class TrimmedEngine:
         order = np.argsort(hops, kind="stable")
         edge_index = torch.from_numpy(np.concatenate(edges, axis=1)[:, order])
         trim = (
-            _padded(counts.sum(0), self._num_layers + 2),
-            _padded(np.bincount(hops, minlength=1), self._num_layers + 1),
+            _padded(counts.sum(0), self._edge_hops + 2),
+            _padded(np.bincount(hops, minlength=1), self._edge_hops + 1),
         )
         index = torch.from_numpy(nodes).to(self._subject.x.device)
         x = self._subject.x.index_select(0, index).requires_grad_()

@@ -36,10 +36,11 @@ def influence(
     tol: float = 0.01,
     channels: Literal["all"] | int = "all",
     semantics: Literal["full", "pyg"] = "full",
-    distance: Literal["hops", "weight", "euclid"] = "hops",
+    distance: Literal["hops", "weight", "euclid", "resistance"] = "hops",
     input_scale: Literal["std"] | None = None,
     seed: int = 0,
     engine: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
 ) -> InfluenceResult:
     r"""Measures the influence of the nodes at each hop on a node's output.
 
@@ -54,7 +55,8 @@ def influence(
     Args:
         model_or_forward: ``f(x, edge_index)``, a row of output a node. It is given ``edge_weight``,
             ``edge_attr`` and ``batch`` too if its signature names them and, for the first two,
-            ``data`` has them.
+            ``data`` has them. If its signature names ``seeds``, it is given the ids of some nodes
+            and gives a row for each of these only: for models that are costly on all nodes at once.
         data: Has ``x`` (a float type) and ``edge_index``; edges flow from source to target.
         max_hops: The farthest hop told apart. What lies beyond is ``tail_mass``.
         seeds: The nodes to measure; by default they are drawn.
@@ -66,19 +68,21 @@ def influence(
             less than 0.2 % with one.
         semantics: ``"full"``: the true Jacobian on the whole graph. ``"pyg"``: that of the induced
             ball of ``max_hops`` hops, as ``torch_geometric.utils.total_influence`` takes it.
-        distance: How R counts distance: hops, the shortest path in the ball by ``edge_weight``, or
-            the straight line between rows of ``data.pos``.
+        distance: How R counts distance: hops, the shortest path in the ball by ``edge_weight``, the
+            straight line between rows of ``data.pos``, or the effective resistance in the ball.
         input_scale: ``"std"``: features count in units of their standard deviation.
         seed: Of the draws; a draw depends on it and the node only.
         engine: ``"fused"``, ``"trimmed"``, ``"union"``, ``"single"``, or ``"auto"``: the first of
             these that a probe finds to give the numbers of one seed alone.
+        progress: Called after each seed with how many are measured and how many are wanted; the
+            latter grows while ``num_seeds="auto"`` finds the interval too wide.
 
     Returns:
         The influence of each seed and hop, the curve, R, and their intervals.
 
     Raises:
-        ValueError: An option is unknown or out of range, an engine does not suit the model, or the
-            data lack what is asked for.
+        ValueError: An option is unknown or out of range, an engine does not suit the model, the
+            data lack what is asked for, or the Jacobian is not finite.
         TypeError: ``data.x`` is not of a float type.
 
     Example:
@@ -89,7 +93,7 @@ def influence(
         ((4, 4), True)
     """
     check_choice(("full", "pyg"), semantics=semantics)
-    check_choice(("hops", "weight", "euclid"), distance=distance)
+    check_choice(("hops", "weight", "euclid", "resistance"), distance=distance)
     check_choice(("auto", *ENGINES), engine=engine)
     check_least(0, max_hops=max_hops)
     if input_scale not in (None, "std"):
@@ -105,14 +109,17 @@ def influence(
     scale = subject.x.std(0) if input_scale == "std" else None
     with undisturbed(subject.model):
         run = Measurement(subject, max_hops, semantics, scale, order)
+        measure_distance = distances(distance, data, subject, run.rows, max_hops)
         chosen = choose(run, engine)
-        measure_distance = distances(distance, data, subject, run.rows)
         picks = draw_channels(run, chosen, channels, order[:_PILOT], seed)
         counts = _Rows(max_hops, measure_distance)
         wanted = _wanted(seeds, num_seeds, order.size)
         while True:
             some = order[counts.size : min(wanted, order.size)]
-            counts.extend(chosen.measure(some, picks(some)))
+            for found in chosen.measure(some, picks(some)):
+                counts.add(found)
+                if progress is not None:
+                    progress(counts.size, min(wanted, order.size))
             result = counts.result(order[: counts.size])
             if num_seeds != "auto" or seeds is not None or counts.size == order.size:
                 break
@@ -184,7 +191,7 @@ def total_influence(
         model = model.to(device)
     found = influence(model, moved, max_hops=max_hops, seeds=nodes, semantics="pyg")
     table = found.curve if average else found.T
-    if average and normalize:
+    if average and normalize and table[0] > 0:
         table = table / table[0]
     return torch.from_numpy(table).to(moved.x.dtype), found.R
 
@@ -223,21 +230,25 @@ class _Rows:
         """Seeds so far."""
         return len(self._means)
 
-    def extend(self, measured: Any) -> None:
-        """Adds seeds."""
-        for found in measured:
-            last = min(self._max_hops, found.starts.size - 2)
-            end = int(found.starts[last + 1])
-            inside = found.influence[:end]
-            row = np.zeros(self._max_hops + 1)
-            hop = np.repeat(np.arange(last + 1), np.diff(found.starts[: last + 2]))
-            row[: last + 1] = np.bincount(hop, inside, minlength=last + 1)
-            self._hops.append(row)
-            self._tails.append(float(found.influence[end:].sum() + found.outside))
-            total = row.sum()
-            near = found._replace(nodes=found.nodes[:end], starts=found.starts[: last + 2])
-            mean = float(inside @ self._distance(near)) / total if total > 0 else math.nan
-            self._means.append(mean)
+    def add(self, found: SeedInfluence) -> None:
+        """Adds a seed."""
+        last = min(self._max_hops, found.starts.size - 2)
+        end = int(found.starts[last + 1])
+        inside = found.influence[:end]
+        row = np.zeros(self._max_hops + 1)
+        hop = np.repeat(np.arange(last + 1), np.diff(found.starts[: last + 2]))
+        row[: last + 1] = np.bincount(hop, inside, minlength=last + 1)
+        self._hops.append(row)
+        self._tails.append(float(found.influence[end:].sum() + found.outside))
+        total = row.sum()
+        near = found._replace(nodes=found.nodes[:end], starts=found.starts[: last + 2])
+        if not math.isfinite(total):
+            raise ValueError(
+                f"the Jacobian must be finite: got NaN or infinity for node {found.nodes[0]}; "
+                "check data.x and the weights of the model."
+            )
+        mean = float(inside @ self._distance(near)) / total if total > 0 else 0.0
+        self._means.append(mean)
 
     def result(self, seeds: _Ids) -> InfluenceResult:
         """What was found so far."""

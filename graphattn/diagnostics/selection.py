@@ -12,7 +12,7 @@ from graphattn.diagnostics.balls import EdgeRows
 from graphattn.diagnostics.coupling import CANNOT_RUN, Probe
 from graphattn.diagnostics.engines import Engine, TrimmedEngine, UnionEngine, WholeEngine
 from graphattn.diagnostics.fused import FusedEngine, is_fusable
-from graphattn.diagnostics.subject import Subject, hops_read
+from graphattn.diagnostics.subject import Subject, hops_read, reads_degrees
 
 _LOG = logging.getLogger(__name__)
 _PROBED = 4  # seeds, of which the two with the most influence are compared
@@ -85,14 +85,20 @@ class Measurement:
         if name == "union":
             return self._balls(self.hops, 4)
         if name == "trimmed" and self.subject.takes_trim and isinstance(depth, int):
-            radius = None if self.full else self.max_hops
-            options = {"hops": radius, "scale": self.scale, "outside": outside}
-            return TrimmedEngine(self.subject, self.rows, depth, **options)  # type: ignore[arg-type]
-        if name != "fused" or not is_fusable(self.subject) or not isinstance(depth, int):
-            return None
-        if not self.full and self.max_hops <= depth:  # the edge of the ball changes degrees
-            return None
-        return FusedEngine(self.subject, self.scale, outside=outside)
+            return TrimmedEngine(
+                self.subject,
+                self.rows,
+                depth,
+                hops=None if self.full else self.max_hops,
+                reads_degrees=reads_degrees(self.subject),
+                scale=self.scale,
+                outside=outside,
+            )
+        if name == "fused" and is_fusable(self.subject) and isinstance(depth, int):
+            least = depth + reads_degrees(self.subject)  # else the edge of the ball changes them
+            if self.full or self.max_hops >= least:
+                return FusedEngine(self.subject, self.scale, outside=outside)
+        return None
 
     def _balls(self, hops: int, batch_size: int) -> UnionEngine:
         outside = 0.0 if self.full else float("nan")

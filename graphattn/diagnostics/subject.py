@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
+_TARGETS_ONLY = (pyg.SAGEConv, pyg.GATConv, pyg.GATv2Conv, pyg.GINConv, pyg.GINEConv, pyg.EdgeConv)
 _EDGE_INPUTS = ("edge_weight", "edge_attr")
 
 
@@ -184,3 +186,18 @@ def hops_read(subject: Subject, run: Callable[[], Any]) -> int:
         for hook in hooks:
             hook.remove()
     return count[0]
+
+
+def reads_degrees(subject: Subject) -> bool:
+    """Tells whether a layer may read more of an edge's source than its value, as GCN's norm does.
+
+    Args:
+        subject: What is measured.
+
+    Returns:
+        False where all layers are of kinds of PyG that sum, average or attend over the edges into
+        a node and read nothing else.
+    """
+    modules = subject.model.modules() if subject.model is not None else ()
+    layers = [module for module in modules if isinstance(module, MessagePassing)]
+    return not layers or any(type(layer) not in _TARGETS_ONLY for layer in layers)

@@ -12,6 +12,7 @@ from graphattn.checks import check_choice, check_least
 from graphattn.models.token_model import TokenModel
 from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.nn.neighborhood_encoder import NeighborhoodEncoder
+from graphattn.ops.attention import AttentionWeights
 from graphattn.ops.neighborhood import Neighborhood
 from graphattn.ops.row_attention import RowTables
 
@@ -222,6 +223,31 @@ class LargeGT(TokenModel):
         if self.scope == "local":
             return nullcontext()
         return self.codebook.following(self.lin_seed(x), pe)
+
+    @torch.no_grad()
+    def token_weights(
+        self,
+        projected: RowTables | None,
+        tokens: Neighborhood,
+        x: Float[Tensor, "seeds channels"],
+        *,
+        own: Float[Tensor, "seeds own_hops channels"] | None = None,
+        pe: Float[Tensor, "seeds pe_channels"] | None = None,
+    ) -> list[AttentionWeights]:
+        """Gives what :meth:`classify` attends to: tokens by layer, their readout, and the codes.
+
+        The hop is that of the node a token belongs to, in either direction; its context reads
+        ``num_hops`` farther. Codes stand for all nodes and have none.
+        """
+        found = []
+        if projected is not None:
+            ids, mask, hop = tokens
+            hop = torch.where(hop > self.num_hops, hop - self.num_hops, hop)
+            found = self.neighborhood.weights(projected, ids, hop=hop, mask=mask, own=own)
+        if self.scope != "local":
+            codes = self.codebook.weights(self.lin_seed(x), pe)
+            found.append(AttentionWeights("codebook", codes, None))
+        return found
 
     def _classify(
         self,

@@ -156,7 +156,7 @@ class TokenModel(nn.Module):
             **({} if pool is None else {"pool": pool}),
         )
         if seeds is not None:
-            read, ids = tokens.ids.unique(return_inverse=True)
+            read, ids = torch.unique(tokens.ids, return_inverse=True)
             rows, tokens = rows.index_select(0, read.to(x.device)), tokens._replace(ids=ids)
         projected = self.project(rows)
         logits = []

@@ -198,7 +198,29 @@ class CodebookAttention(nn.Module):
         finally:
             self.keys, self.count = kept
 
+    @torch.no_grad()
+    def weights(
+        self,
+        x: Float[Tensor, "nodes channels"],
+        pe: Float[Tensor, "nodes pe_channels"] | None = None,
+    ) -> Float[Tensor, "nodes heads codes"]:
+        """Gives how much each node attends to each code that stands for any node."""
+        q, keys, bias = self._scored(self.encode(x, pe))
+        k = self.lin_key(keys).unflatten(-1, (self.heads, -1))
+        return (torch.einsum("hnc,jhc->nhj", q, k) * q.size(-1) ** -0.5 + bias).softmax(-1)
+
     def _attend(self, u: Tensor) -> Tensor:
+        q, keys, bias = self._scored(u)
+        k = self.lin_key(keys).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        v = self.lin_value(keys[:, : self.global_channels])
+        v = v.unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        # Fused: the nodes-by-codes matrix never exists.
+        mask = bias.to(q.dtype).expand(1, 1, q.size(1), -1)
+        out = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=mask)
+        return out[0].transpose(0, 1).flatten(1)
+
+    def _scored(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries ``[heads, nodes, channels]``, the codes' keys, what each code counts."""
         size = torch.where(self.count.sum() > 0, self.count.to(self.keys.dtype), self.cluster_size)
         # The backward needs the keys of now, and update() changes the buffer in place.
         keys = self.keys.clone() if self.training else self.keys
@@ -208,15 +230,8 @@ class CodebookAttention(nn.Module):
             if 0 < alive.numel() < size.numel():
                 size, keys = size.index_select(0, alive), keys.index_select(0, alive)
         q = self.lin_query(u).unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        k = self.lin_key(keys).unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        v = self.lin_value(keys[:, : self.global_channels])
-        v = v.unflatten(-1, (self.heads, -1)).transpose(0, 1)
         # A code without nodes gets -inf; while no code has any, none is preferred.
-        bias = torch.where(size.sum() > 0, size.log(), torch.zeros_like(size))
-        # Fused: the nodes-by-codes matrix never exists.
-        mask = bias.to(q.dtype).expand(1, 1, q.size(1), -1)
-        out = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=mask)
-        return out[0].transpose(0, 1).flatten(1)
+        return q, keys, torch.where(size.sum() > 0, size.log(), torch.zeros_like(size))
 
     @torch.no_grad()
     def update(

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphattn.checks import check_least
-from graphattn.ops.attention import token_attention, weighted_readout
+from graphattn.ops.attention import (
+    readout_weights,
+    seed_weights,
+    token_attention,
+    weighted_readout,
+)
 from graphattn.ops.row_attention import BlockWeights, RowTables, attend_rows
 
 
@@ -147,6 +152,53 @@ class LocalAttention(nn.Module):
                 shifts=shifts,
                 dropout=dropout,
             )
+        q, k, v, residual = self._gathered(rows, index, types)
+        tokens = self._block(0, q, k, v, residual, mask)
+        for layer in range(1, len(self.norms)):
+            q, k, v = self.lin_qkv[layer](self.norms[layer](tokens)).chunk(3, dim=-1)
+            tokens = self._block(layer, q, k, v, tokens, mask)
+        tokens = self.norm_out(tokens)
+        seed, others = tokens[:, 0], tokens[:, 1:]
+        scores = self.lin_score(others).squeeze(-1)
+        others_mask = None if mask is None else mask[:, 1:]
+        return seed + weighted_readout(scores, others, mask=others_mask)
+
+    @torch.no_grad()
+    def weights(
+        self,
+        rows: RowTables,
+        index: Int[Tensor, "seeds tokens"],
+        *,
+        mask: Bool[Tensor, "seeds tokens"] | None = None,
+        types: Int[Tensor, "seeds tokens"] | None = None,
+    ) -> list[Float[Tensor, "seeds heads tokens"]]:
+        """Gives the attention of the seed's own token in each layer, then the readout's.
+
+        Args:
+            rows: As for :meth:`attend`, and so the others.
+            index: The rows that each seed attends to.
+            mask: Which tokens exist.
+            types: The kind of each token.
+
+        Returns:
+            Weights that sum to 1; the readout's have one head and 0 for the seed, and sum to 0
+            where a seed has no other token.
+        """
+        q, k, v, tokens = self._gathered(rows, index, types)
+        found = []
+        for layer in range(len(self.norms)):
+            if layer:
+                q, k, v = self.lin_qkv[layer](self.norms[layer](tokens)).chunk(3, dim=-1)
+            found.append(seed_weights(q, k, self.heads, mask=mask))
+            tokens = self._block(layer, q, k, v, tokens, mask)
+        scores = self.lin_score(self.norm_out(tokens)[:, 1:]).squeeze(-1)
+        read = readout_weights(scores, mask=None if mask is None else mask[:, 1:])
+        return [*found, F.pad(read, (1, 0)).unsqueeze(1)]
+
+    def _gathered(
+        self, rows: RowTables, index: Tensor, types: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Queries, keys, values and residuals of the tokens in the first layer."""
         flat = index.flatten()
         qkv, residual = (
             table.index_select(0, flat).view(*index.shape, table.size(1)) for table in rows
@@ -157,15 +209,7 @@ class LocalAttention(nn.Module):
             shift = self.type_embedding(types)
             shift_k, shift_v, shift_residual = shift.chunk(3, dim=-1)
             k, v, residual = k + shift_k, v + shift_v, residual + shift_residual
-        tokens = self._block(0, q, k, v, residual, mask)
-        for layer in range(1, len(self.norms)):
-            q, k, v = self.lin_qkv[layer](self.norms[layer](tokens)).chunk(3, dim=-1)
-            tokens = self._block(layer, q, k, v, tokens, mask)
-        tokens = self.norm_out(tokens)
-        seed, others = tokens[:, 0], tokens[:, 1:]
-        scores = self.lin_score(others).squeeze(-1)
-        others_mask = None if mask is None else mask[:, 1:]
-        return seed + weighted_readout(scores, others, mask=others_mask)
+        return q, k, v, residual
 
     def _runs_in_chunks(self, table: Tensor) -> bool:
         """Whether the block runs without a tensor of all tokens of the batch.

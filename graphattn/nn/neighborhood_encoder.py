@@ -5,9 +5,11 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from graphattn.nn.hop_tokens import HopTokens
 from graphattn.nn.local_attention import LocalAttention
+from graphattn.ops.attention import AttentionWeights
 from graphattn.ops.row_attention import RowTables
 
 
@@ -125,6 +127,48 @@ class NeighborhoodEncoder(nn.Module):
         Raises:
             ValueError: ``hop`` is missing, or ``own`` holds another number of hops.
         """
+        (rows, index, exists, types), summary = self._laid_out(projected, ids, mask, hop, own)
+        attended = self.attention.attend(rows, index, mask=exists, types=types)
+        return attended if summary is None else torch.cat([attended, summary], dim=1)
+
+    def weights(
+        self,
+        projected: RowTables,
+        ids: Int[Tensor, "seeds tokens"],
+        *,
+        hop: Int[Tensor, "seeds tokens"],
+        mask: Bool[Tensor, "seeds tokens"] | None = None,
+        own: Float[Tensor, "seeds own_hops channels"] | None = None,
+    ) -> list[AttentionWeights]:
+        """Gives what each seed attends to in each layer, and in the readout.
+
+        Args:
+            projected: As for :meth:`attend`, and so the others.
+            ids: The tokens of each seed.
+            hop: How far each is from its seed.
+            mask: Which exist.
+            own: The seeds' own hops.
+
+        Returns:
+            ``attention.0`` and so on, then ``readout``, with the hop of the node that each token
+            belongs to; own hops belong to the seed.
+        """
+        (rows, index, exists, types), _ = self._laid_out(projected, ids, mask, hop, own)
+        far = hop.repeat_interleave(self.tokens_a_row, dim=1)
+        far = F.pad(far, (0, index.size(1) - far.size(1)))
+        found = self.attention.weights(rows, index, mask=exists, types=types)
+        names = [*(f"attention.{layer}" for layer in range(len(found) - 1)), "readout"]
+        return [AttentionWeights(*pair, far) for pair in zip(names, found, strict=True)]
+
+    def _laid_out(
+        self,
+        projected: RowTables,
+        ids: Tensor,
+        mask: Tensor | None,
+        hop: Tensor | None,
+        own: Tensor | None,
+    ) -> tuple[tuple[RowTables, Tensor, Tensor | None, Tensor | None], Tensor | None]:
+        """What the attention takes, and the summary of the seed's own hops."""
         self._check(hop, own)
         context = torch.arange(self.tokens_a_row, device=ids.device)
         index = (ids.unsqueeze(-1) * self.tokens_a_row + context).flatten(1)
@@ -133,21 +177,20 @@ class NeighborhoodEncoder(nn.Module):
         if self.hop_embedding and hop is not None:
             types = (hop.unsqueeze(-1) * self.tokens_a_row + context).flatten(1)
         if own is None:
-            return self.attention.attend(projected, index, mask=mask, types=types)
+            return (projected, index, mask, types), None
         tokens, summary = self.own_hops(own)
         types = torch.zeros_like(index) if types is None else types
-        attended = self._attend_with(projected, tokens, index, mask, types)
-        return torch.cat([attended, summary], dim=1)
+        return self._with_own(projected, tokens, index, mask, types), summary
 
-    def _attend_with(
+    def _with_own(
         self,
         projected: RowTables,
         tokens: Tensor,
         index: Tensor,
         mask: Tensor | None,
         types: Tensor,
-    ) -> Tensor:
-        """Attends with tokens that belong to one seed each, added as rows of their own."""
+    ) -> tuple[RowTables, Tensor, Tensor | None, Tensor]:
+        """Adds tokens that belong to one seed each as rows of their own."""
         num_seeds, num_tokens, _ = tokens.shape
         added = self.attention.project(tokens.flatten(0, 1))
         num_rows = projected.qkv.size(0)
@@ -159,7 +202,7 @@ class NeighborhoodEncoder(nn.Module):
             mask = torch.cat([mask, mask.new_ones(num_seeds, num_tokens)], dim=1)
         kinds = torch.arange(num_tokens, device=index.device) + self._num_types() - num_tokens
         types = torch.cat([types, kinds.expand(num_seeds, -1)], dim=1)
-        return self.attention.attend(projected, index, mask=mask, types=types)
+        return projected, index, mask, types
 
     def _num_types(self) -> int:
         """Counts kinds of tokens: (hop of token, hop of context), then the seed's own hops."""

@@ -138,6 +138,11 @@ class _Diffusion:
             )
         if not graph.is_undirected:
             raise ValueError("graph must be undirected: got a directed one; use to_undirected().")
+        if len(labelled) and not 0 <= int(labelled.min()) <= int(labelled.max()) < len(y):
+            raise ValueError(
+                f"labelled must be nodes 0..{len(y) - 1}: "
+                f"got {int(labelled.min())}..{int(labelled.max())}."
+            )
         known = y.index_select(0, labelled)
         if len(known) and not 0 <= int(known.min()) <= int(known.max()) < like.size(1):
             raise ValueError(
@@ -157,9 +162,10 @@ class _Diffusion:
         return one_hot.scatter_(1, self._known.view(-1, 1), 1.0)
 
     def run(self, start: Tensor, *, low: float | None = None, fixed: bool = False) -> Tensor:
-        now, itself = start.clone(), torch.from_numpy(self._root).square().view(-1, 1)
+        now = start.clone(memory_format=torch.contiguous_format)  # kernels read whole rows
+        itself = torch.from_numpy(self._root).square().view(-1, 1)
         table = row_table(len(start), self._classes, self._root.dtype)
-        out = torch.empty_like(start)
+        out = torch.empty_like(now)
         for _ in range(self._hops):
             with as_many_threads_as_torch():
                 scale_rows(now.numpy(), self._root, table)

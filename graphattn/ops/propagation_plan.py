@@ -33,6 +33,10 @@ class PropagationPlan:
         disk: Bytes on disk at most: all hops, and one more while slices are merged.
         traffic: Bytes read from and written to the disk.
         seconds: At the rates measured on this machine just now.
+
+    Example:
+        >>> PropagationPlan(2, 100, 64, 10**9, 2 * 10**9, 10**10, 60.0).slices
+        [slice(0, 64, None), slice(64, 100, None)]
     """
 
     num_hops: int

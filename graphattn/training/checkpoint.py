@@ -9,14 +9,12 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 from graphattn.files import check_space, sync_folder
 from graphattn.training.errors import CorruptCheckpoint
 from graphattn.training.fingerprint import load_into
+from graphattn.training.weights import state_of, tensors_of
 
 FORMAT = 1
 _WEIGHTS, _BEST, _STATE, _MANIFEST = (
@@ -131,9 +130,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             if _identity(folder) == seen or attempt == _TRIES - 1:
                 raise
     return Checkpoint(
-        weights=_read_tensors(folder / _WEIGHTS, files[_WEIGHTS]),
-        state=_read_state(folder / _STATE, files[_STATE]),
-        best=_read_tensors(folder / _BEST, files[_BEST]) if _BEST in files else None,
+        weights=tensors_of(folder / _WEIGHTS, files[_WEIGHTS]),
+        state=state_of(folder / _STATE, files[_STATE]),
+        best=tensors_of(folder / _BEST, files[_BEST]) if _BEST in files else None,
         about=manifest["about"],
     )
 
@@ -274,22 +273,3 @@ def _verified(folder: Path, hashes: Mapping[str, str]) -> dict[str, bytes]:
                 f"manifest says {str(expected)[:12]}.... Use another copy, or train anew."
             )
     return contents
-
-
-def _read_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(content)
-    except safetensors.SafetensorError as error:
-        raise CorruptCheckpoint(f"{path} holds no tensors: {error}.") from error
-
-
-def _read_state(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise CorruptCheckpoint(
-            f"{path} is refused: it is torn, or holds more than tensors and plain values."
-        ) from error
-    if not isinstance(state, dict):
-        raise CorruptCheckpoint(f"{path} must hold a dictionary: got {type(state).__name__}.")
-    return state

@@ -1,47 +1,16 @@
-"""The drawings of a report, as SVG that takes its ink from the page around it.
+"""The drawings of a training report: curves by epoch, and which class is taken for which.
 
-Models differ by colour (Okabe and Ito's, told apart by colour-blind readers) and by dash; shares by
-brightness alone.
+Models differ by colour and by dash; shares by brightness alone.
 """
 
-import html
-import io
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from graphattn.drawing import Axes, Figure, MaxNLocator, colour, dash, label, style, svg
 from graphattn.training.summary import FitRecord, RunSummary
 
-try:
-    import matplotlib as mpl
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-except ImportError as error:
-    raise ImportError(
-        "a report needs matplotlib, which is not installed: pip install 'graphattn[plot]'"
-    ) from error
-
-_INK = "#010203"  # Drawn with this, then replaced by the page's own colour.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _MOST_NUMBERED = 16  # classes of which a confusion matrix shows the counts
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "text.parse_math": False,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "path.simplify_threshold": 0.5,
-}
 
 
 def metric_plot(runs: Sequence[RunSummary], metric: str) -> str:
@@ -54,14 +23,14 @@ def metric_plot(runs: Sequence[RunSummary], metric: str) -> str:
     Returns:
         A `<figure>`, or a sentence where no model has validation nodes.
     """
-    with mpl.rc_context(_STYLE):
+    with style():
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         axes = figure.add_subplot()
         for number, run in enumerate(runs):
             _curve(axes, run.fits, "val", number, run.name)
             for fit in run.fits:
                 if math.isfinite(fit.val):
-                    axes.plot(fit.best_epoch + 1, fit.val, "o", ms=4, color=_colour(number))
+                    axes.plot(fit.best_epoch + 1, fit.val, "o", ms=4, color=colour(number))
         if not axes.lines:
             return "<p class='note'>No validation nodes: no curve of the metric.</p>"
         _label(axes, "epoch", f"validation {metric}")
@@ -70,7 +39,7 @@ def metric_plot(runs: Sequence[RunSummary], metric: str) -> str:
         text = "Dots mark the epoch whose weights were kept."
         if several:
             text += " Thin lines are single runs, thick ones their mean."
-        return _svg(figure, f"Validation {metric} of each model by epoch", text)
+        return svg(figure, f"Validation {metric} of each model by epoch", text)
 
 
 def loss_plot(run: RunSummary) -> str:
@@ -82,7 +51,7 @@ def loss_plot(run: RunSummary) -> str:
     Returns:
         A `<figure>`.
     """
-    with mpl.rc_context(_STYLE):
+    with style():
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         axes = figure.add_subplot()
         _curve(axes, run.fits, "loss", 0, "training")
@@ -92,7 +61,7 @@ def loss_plot(run: RunSummary) -> str:
         if axes.lines:
             axes.legend(handlelength=3)
         text = "Training: mean over the epoch's steps, dropout on. Validation: after the epoch."
-        return _svg(figure, f"Loss of {run.name} by epoch", text)
+        return svg(figure, f"Loss of {run.name} by epoch", text)
 
 
 def confusion_plot(run: RunSummary, class_names: Sequence[str] | None = None) -> str:
@@ -114,7 +83,7 @@ def confusion_plot(run: RunSummary, class_names: Sequence[str] | None = None) ->
     names = list(class_names or [])
     names = [names[i] if i < len(names) else str(i) for i in range(classes)]
     shares = [[c / max(sum(row), 1) for c in row] for row in counts]
-    with mpl.rc_context({**_STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
+    with style({"axes.spines.left": False, "axes.spines.bottom": False}):
         figure = Figure(figsize=(4.6, 4.0), layout="constrained")
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -132,11 +101,11 @@ def confusion_plot(run: RunSummary, class_names: Sequence[str] | None = None) ->
         bar = figure.colorbar(image, ax=axes, shrink=0.7, format="{x:.0%}")
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
-        return _svg(figure, f"Confusion matrix of {run.name}", text)
+        return svg(figure, f"Confusion matrix of {run.name}", text)
 
 
-def _curve(axes: Axes, fits: Sequence[FitRecord], key: str, number: int, label: str) -> None:
-    style: dict[str, Any] = {"color": _colour(number), "ls": _DASHES[number % len(_DASHES)]}
+def _curve(axes: Axes, fits: Sequence[FitRecord], key: str, number: int, name: str) -> None:
+    look: dict[str, Any] = {"color": colour(number), "ls": dash(number)}
     curves = [
         {e["epoch"] + 1: e[key] for e in fit.history if math.isfinite(e.get(key, math.nan))}
         for fit in fits
@@ -146,11 +115,11 @@ def _curve(axes: Axes, fits: Sequence[FitRecord], key: str, number: int, label: 
         return
     if len(curves) > 1:
         for curve in curves:
-            axes.plot(list(curve), list(curve.values()), lw=0.6, alpha=0.45, color=style["color"])
+            axes.plot(list(curve), list(curve.values()), lw=0.6, alpha=0.45, color=look["color"])
     shared = sorted(set.intersection(*(set(curve) for curve in curves)))
     means = [math.fsum(curve[epoch] for curve in curves) / len(curves) for epoch in shared]
     marker = "o" if len(shared) == 1 else ""
-    axes.plot(shared, means, lw=1.8, label=label, marker=marker, ms=4, **style)
+    axes.plot(shared, means, lw=1.8, label=name, marker=marker, ms=4, **look)
 
 
 def _write_counts(axes: Axes, counts: list[list[int]], shares: list[list[float]]) -> None:
@@ -172,28 +141,7 @@ def _added(matrices: Sequence[list[list[int]]]) -> list[list[int]]:
     return total
 
 
-def _colour(number: int) -> str:
-    return _COLOURS[number % len(_COLOURS)]
-
-
 def _label(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    label(axes, x, y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlim(left=0)
-    axes.grid(alpha=0.25, lw=0.6, color=_INK)
-
-
-def _svg(figure: Figure, name: str, caption: str) -> str:
-    buffer = io.StringIO()
-    # A salt of its own, so that two drawings on a page share no id.
-    with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="[A-Za-z0-9.]+_[0-9]+"', "", svg)  # names of groups; nothing refers to them
-    svg = svg.replace(_INK, "currentColor")
-    label = html.escape(name)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"

@@ -2,16 +2,13 @@
 
 import html
 import math
-import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
+from graphattn.page import facts, grid, made_with, write_page
 from graphattn.training.metrics import mean_std
-from graphattn.training.page import grid, page
 from graphattn.training.summary import FitRecord, RunSummary, read_fit
 
 __all__ = ["FitRecord", "RunSummary", "read_fit", "write_report"]
@@ -73,13 +70,9 @@ def write_report(
             f'<div class="pair">{loss_plot(run)}{confusion_plot(run, class_names)}</div>'
             f"{_notes(run)}</section>"
         )
-    parts += [f"<h2>Every run</h2>{_every_run(runs, metric)}", _made_with(command)]
-    body = "\n".join(parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(page(title, body), encoding="utf-8")
-    partial.replace(path)
-    return path
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    parts += [f"<h2>Every run</h2>{_every_run(runs, metric)}", made_with(command, device)]
+    return write_page(path, title, "\n".join(parts))
 
 
 def _headline(runs: Sequence[RunSummary], metric: str) -> str:
@@ -150,33 +143,7 @@ def _every_run(runs: Sequence[RunSummary], metric: str) -> str:
 
 
 def _notes(run: RunSummary) -> str:
-    facts = dict(run.notes)
-    if run.command:
-        facts["Command"] = run.command
-    items = "".join(
-        f"<dt>{html.escape(k)}</dt><dd><code>{html.escape(str(v))}</code></dd>"
-        for k, v in facts.items()
-    )
-    return f"<dl>{items}</dl>" if items else ""
-
-
-def _made_with(command: str) -> str:
-    names = ("graphattn", "torch", "torch-geometric", "numpy", "matplotlib")
-    versions = ", ".join(f"{name} {_version(name)}" for name in names)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    made = f"<p>Again: <code>{html.escape(command)}</code></p>" if command else ""
-    return (
-        f"<footer>{made}<p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with "
-        f"{html.escape(versions)}, Python {platform.python_version()} on {platform.system()} "
-        f"{platform.machine()}, {html.escape(device)}.</p></footer>"
-    )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "(not installed)"
+    return facts({**run.notes, **({"Command": run.command} if run.command else {})})
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -91,6 +91,9 @@ def test_what_unpacks_to_far_too_much_is_refused_early(table):
         rows(table(b"1" * 5_000_000).whole(0, 9))
     with pytest.raises(ValueError, match="at most 65,536 columns: got 70,000"):
         rows(table(b"1," * 69_999 + b"1\n").numbers())
+    wide = b"1," * 65_535 + b"1\n"
+    with pytest.raises(ValueError, match="line 3 must hold 65536 finite numbers: got ''"):
+        rows(table(wide * 2 + b"\n" * 16_000_000).numbers())
 
 
 def test_small_tables_of_names(table):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,12 @@ def test_nobody_leads_elsewhere_unencrypted(server, tmp_path):
     server |= {"status": [302], "location": "http://example.org/a.zip"}
     with pytest.raises(ValueError, match=r"must begin with https://: got 'http://example.org"):
         fetch(server["url"], tmp_path / "a.zip")
+
+
+def test_nobody_leads_from_encrypted_to_this_machine():
+    request = urllib.request.Request("https://example.org/a.zip")
+    with pytest.raises(ValueError, match=r"must lead to https:// only: got 'http://localhost/a'"):
+        download._SameSafety().redirect_request(request, None, 302, "", {}, "http://localhost/a")
 
 
 def test_certificates_are_verified():

@@ -28,6 +28,13 @@ def ball_of(edges, k, num_nodes, node):
     return k_hop_subgraph(node, k, edges, num_nodes=num_nodes)[0]
 
 
+def test_a_radius_beyond_every_path_is_all_of_the_graph():
+    edges = torch.stack([torch.arange(9), torch.arange(1, 10)])
+    both = torch.cat([edges, edges.flip(0)], dim=1)
+    assert torch.equal(khop_eccentricity(both, None, 2**40), khop_eccentricity(both, None, 9))
+    assert khop_homophily(both, torch.arange(10), 2**40).tolist() == [0.1] * 10
+
+
 @pytest.mark.parametrize("k", [0, 1, 2, 5])
 @pytest.mark.parametrize("seed", range(4))
 def test_eccentricity_equals_networkx_bitwise_on_random_directed_graphs_with_parallel_edges(

@@ -1,5 +1,7 @@
 """Platonov's .npz: pairs once become edges both ways, the ten splits are the authors'."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import raw_layouts as layouts
@@ -61,6 +63,7 @@ ALL = np.ones((10, 24), bool)
         ),
         ({"node_labels": np.arange(24)}, r"must be 0..1, or -1 for none: got 2 of node 2"),
         ({"node_labels": np.zeros(23, int)}, r"must be 24, one a node: got \[23\]"),
+        ({"train_masks": np.array(True)}, r"train_masks in .* must be booleans .*: got bool \[\]"),
         ({"train_masks": ALL[:9]}, r"must be booleans \[splits, 24\], as many splits"),
         ({"val_masks": ALL * 1}, r"val_masks in .* must be booleans .*: got int64 \[10, 24\]"),
         ({"test_masks": ALL}, r"must not overlap: split 0 has node \d+ in two parts"),
@@ -79,6 +82,15 @@ def test_python_objects_are_corrupt(tmp_path):
     objects = np.array([{"a": 1}] * 24, dtype=object)
     layouts.heterophilous(tmp_path / "questions.npz", node_labels=objects)
     with pytest.raises(CorruptDataset, match="cannot be read as an archive of plain arrays"):
+        load_public("heterophilous-questions", tmp_path, cache=tmp_path / "cache")
+
+
+def test_what_is_no_array_is_corrupt(tmp_path):
+    path = tmp_path / "questions.npz"
+    layouts.heterophilous(path, node_labels=None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("node_labels.npy", b"no array")
+    with pytest.raises(CorruptDataset, match="an entry of it is no array"):
         load_public("heterophilous-questions", tmp_path, cache=tmp_path / "cache")
 
 

@@ -275,6 +275,9 @@ def test_what_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
     (tmp_path / "ogbn_arxiv_pyg" / "raw").mkdir(parents=True)
     assert raw_folder(OGB["ogbn-arxiv"], tmp_path).name == "ogbn_arxiv_pyg"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAPHATTN_DATA", ".")
+    assert raw_folder(OGB["ogbn-arxiv"], None).name == "ogbn_arxiv_pyg"
 
 
 def test_two_processes_build_one_cache(arxiv, tmp_path):

@@ -25,7 +25,9 @@ def test_the_local_module_reads_four_hops_and_no_more() -> None:
     def forward(x: Tensor, edge_index: Tensor) -> Tensor:
         return model.eval().node_forward(x, edge_index, num_samples=10)
 
-    found = influence(forward, ring(), max_hops=6, seeds=range(24), engine="single")
+    found = influence(
+        forward, ring(), max_hops=6, seeds=range(24), semantics="full", engine="single"
+    )
     assert (found.T[:, 4] > 0).all()
     assert not found.T[:, 5:].any()
     assert not found.tail_mass.any()

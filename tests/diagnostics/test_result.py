@@ -13,7 +13,7 @@ from graphattn.diagnostics import InfluenceResult
 @pytest.fixture
 def found() -> InfluenceResult:
     table = np.array([[3.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
-    breadth = np.array([0.25, 0.5, np.nan])
+    breadth = np.array([0.25, 0.5, 0.0])
     return InfluenceResult(table, np.array([4, 2, 9]), np.array([1.0, 0, 3]), breadth, {"a": 1})
 
 
@@ -31,7 +31,7 @@ def test_json(found: InfluenceResult, tmp_path: Path) -> None:
     found.save(tmp_path / "a.json")
     read = json.loads((tmp_path / "a.json").read_text())
     assert read["schema"] == "graphattn.influence/1"
-    assert read["R_per_node"] == [0.25, 0.5, None]
+    assert read["R_per_node"] == [0.25, 0.5, 0.0]
     assert read["tail_mass"] == [1.0, 0.0, 3.0]
     assert read["about"] == {"a": 1}
 
@@ -57,8 +57,10 @@ def test_npz(found: InfluenceResult, tmp_path: Path) -> None:
 
 
 def test_no_seed_with_influence_and_one_seed() -> None:
-    none = InfluenceResult(np.zeros((1, 2)), np.arange(1), np.zeros(1), np.array([np.nan]), {})
-    assert np.isnan([none.R, *none.R_ci, *none.curve, none.tail_share]).all()
+    none = InfluenceResult(np.zeros((1, 2)), np.arange(1), np.zeros(1), np.zeros(1), {})
+    assert (none.R, none.num_zero, none.tail_share, *none.curve) == (0.0, 1, 0.0, 0.0, 0.0)
+    assert np.isnan(none.R_ci).all()
+    assert str(none).startswith("R is not defined: none of 1 seeds")
     one = InfluenceResult(np.ones((1, 2)), np.arange(1), np.zeros(1), np.array([0.5]), {})
     assert one.R == 0.5
     assert np.isnan(one.R_ci).all()

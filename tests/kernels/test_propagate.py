@@ -100,3 +100,9 @@ def test_tables_start_at_a_cache_line(dtype, channels):
 def test_no_channels():
     graph, x, scale, _ = case("f4", channels=0)
     assert spread(graph.rowptr, graph.col, x, scale).shape == (N, 0)
+
+
+def test_rows_that_are_not_contiguous_are_refused():
+    by_column = np.ones((3, 2), order="F")
+    with pytest.raises(ValueError, match=r"rows must be contiguous: got .* strides \(8, 24\)"):
+        scale_rows(by_column, np.ones(3), np.empty((3, 2)))

@@ -63,6 +63,15 @@ def test_arguments_are_left_as_they_were(case):
     assert torch.equal(before, z)
 
 
+def test_scores_that_lie_column_by_column_are_the_same(case):
+    graph, _, z, y, labelled = case
+    turned = z.T.contiguous().T
+    for scaling in ("auto", "fixed"):
+        found = correct(graph, turned, y, labelled, scaling=scaling)
+        assert torch.equal(found, correct(graph, z, y, labelled, scaling=scaling))
+    assert torch.equal(smooth(graph, turned, y, labelled), smooth(graph, z, y, labelled))
+
+
 def test_it_mends_scores_that_know_nothing():
     ring = torch.arange(100)
     edges = torch.stack([ring, (ring + 1) % 100])
@@ -83,6 +92,8 @@ def test_what_does_not_fit_is_refused(case):
         correct(graph, z.half(), y, labelled)
     with pytest.raises(ValueError, match=r"must lie in 0..3: got -1"):
         correct(graph, z, torch.full_like(y, -1), labelled)
+    with pytest.raises(ValueError, match=r"labelled must be nodes 0..39: got 0..40"):
+        smooth(graph, z, y, torch.tensor([0, 40]))
     one_way = CSRGraph.from_edge_index(torch.tensor([[0], [1]]))
     with pytest.raises(ValueError, match="must be undirected"):
         smooth(one_way, z[:2], y[:2], labelled[:0])

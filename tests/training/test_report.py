@@ -1,12 +1,11 @@
 """The report: everything is on the page, nothing comes from elsewhere, names cannot break it."""
 
 import math
-import re
 import sys
-from html.parser import HTMLParser
 
 import pytest
 import torch
+from html_page import Page, check_alone
 
 from graphattn.training.fitting import FitOptions, fit
 from graphattn.training.plots import confusion_plot
@@ -30,47 +29,12 @@ def _two_models() -> list[RunSummary]:
     ]
 
 
-class _Page(HTMLParser):
-    """Notes what is open, and every address and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.ids: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in {"meta"}:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name in {"src", "href", "xlink:href", "data"}:
-                self.addresses.append(str(value))
-            if name == "id":
-                self.ids.append(str(value))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_the_page_is_whole_and_needs_nothing(tmp_path):
     path = write_report(
         tmp_path / "deep" / "report.html", _two_models(), title="Demo", command="make"
     )
     text = path.read_text(encoding="utf-8")
-    page = _Page(text)
-    assert page.open == []
-    assert all(address.startswith(("#", "data:image/png;base64,")) for address in page.addresses)
-    # W3C names stand in SVG as names, not as addresses to be fetched.
-    links = {link for link in re.findall(r"https?://[^\"' ]+", text) if "w3.org" not in link}
-    assert links == set()
-    assert "<script" not in text
-    assert len(page.ids) == len(set(page.ids))
+    check_alone(text)
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
@@ -91,7 +55,7 @@ def test_names_are_text_not_markup(tmp_path):
     names = ["<u>", "$\\frac$", "a & b"]
     path = write_report(tmp_path / "r.html", runs, title="<h1>", class_names=names, command="<p>")
     text = path.read_text(encoding="utf-8")
-    assert _Page(text).open == []
+    assert Page(text).open == []
     for markup in ("<script", "<i>", "<u>", "<h1><h1>"):
         assert markup not in text
     assert "$\\frac$" in text
@@ -105,7 +69,7 @@ def test_runs_without_validation_or_test_are_told_as_such(tmp_path):
     assert "n/a" in text
     assert "No labelled test nodes" in text
     assert "Highest" not in text
-    assert "nan" not in _Page(text).text
+    assert "nan" not in Page(text).text
 
 
 def test_many_classes_are_drawn_without_numbers():
@@ -139,6 +103,7 @@ def test_what_is_no_run_is_named(tmp_path):
 
 def test_without_matplotlib_the_pip_line_is_given(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "graphattn.training.plots")
+    for module in ("graphattn.training.plots", "graphattn.drawing"):
+        monkeypatch.delitem(sys.modules, module)
     with pytest.raises(ImportError, match=r"pip install 'graphattn\[plot\]'"):
         write_report(tmp_path / "r.html", _two_models(), title="Demo")

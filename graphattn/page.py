@@ -1,7 +1,37 @@
 """The frame of a report: a page with its style inside, for light and dark screens and paper."""
 
 import html
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def write_page(path: Path, title: str, body: str) -> Path:
+    """Write a page: all of it, or nothing.
+
+    Args:
+        path: The `.html` file; its folder is made if missing.
+        title: As text.
+        body: As HTML.
+
+    Returns:
+        `path`.
+
+    Raises:
+        OSError: It cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> write_page(Path(tempfile.mkdtemp()) / "a.html", "Demo", "<p>...</p>").name
+        'a.html'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(page(title, body), encoding="utf-8")
+    partial.replace(path)
+    return path
 
 
 def page(title: str, body: str) -> str:
@@ -39,6 +69,51 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def facts(values: Mapping[str, object]) -> str:
+    """Return names and values as a list, or nothing of none.
+
+    Args:
+        values: By name, as text.
+
+    Example:
+        >>> facts({"engine": "fused"})
+        '<dl><dt>engine</dt><dd><code>fused</code></dd></dl>'
+    """
+    items = "".join(
+        f"<dt>{html.escape(k)}</dt><dd><code>{html.escape(str(v))}</code></dd>"
+        for k, v in values.items()
+    )
+    return f"<dl>{items}</dl>" if items else ""
+
+
+def made_with(command: str = "", device: str = "") -> str:
+    """Return the foot of a page: how to make it again, when and by which versions it was made.
+
+    Args:
+        command: What makes it again, if that is known.
+        device: What it was computed on, if that is worth a word.
+
+    Example:
+        >>> "numpy" in made_with("make report")
+        True
+    """
+    names = ("graphattn", "torch", "torch-geometric", "numpy", "matplotlib")
+    versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    made = f"<p>Again: <code>{html.escape(command)}</code></p>" if command else ""
+    return (
+        f"<footer>{made}<p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with "
+        f"{html.escape(versions)}, Python {platform.python_version()} on {platform.system()} "
+        f"{platform.machine()}{html.escape(f', {device}' if device else '')}.</p></footer>"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -74,7 +149,7 @@ thead th { border-bottom-width: 2px; font-weight: 600; white-space: normal;
   vertical-align: bottom; }
 .note, footer, dl { color: var(--soft); font-size: .875rem; }
 figure { margin: 0; } figure svg { display: block; width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .875rem; }
+figcaption { color: var(--soft); font-size: .875rem; margin-bottom: 1rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1.5rem;
   align-items: start; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem .8rem; } dd { margin: 0; }
