@@ -14,6 +14,7 @@ from graphattn.keys import check_keys
 from graphattn.names import find, foreign
 from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.bottom_k import BottomKSampler
+from graphattn.sampling.loader import Extracted
 from graphattn.sampling.store import TokenStore
 from graphattn.short_names import MODELS, SAMPLERS
 from graphattn.smoothing import refuse_smoothing
@@ -220,9 +221,12 @@ def build_feed(
     *,
     seed: int,
     store: TokenStore | None,
+    extracted: Extracted | None = None,
     ranks: Ranks = ALONE,
 ) -> Feed:
     """Make what feeds a model: tokens from a store where there is one, else the whole graph.
+
+    Rows that were extracted are read where they lie for all seeds they hold.
 
     Raises:
         ValueError: No training node has a label.
@@ -241,7 +245,11 @@ def build_feed(
     if store is None:
         return FullBatchFeed(task.data, train_nodes, out_channels=classes, label_inputs=labels)
     device = device_of(config)
-    if device.type == "cuda" and store.num_bytes < torch.cuda.mem_get_info(device)[0] // 2:
+    if (
+        extracted is None
+        and device.type == "cuda"
+        and store.num_bytes < torch.cuda.mem_get_info(device)[0] // 2
+    ):
         store = store.to(device)  # batches are gathered where they are used
     return TokenFeed(
         store,
@@ -252,6 +260,7 @@ def build_feed(
         out_channels=classes,
         sampler=build_sampler(config),
         label_inputs=labels,
+        extracted=extracted,
         ranks=ranks,
     )
 

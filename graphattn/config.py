@@ -20,9 +20,12 @@ SECTIONS = ("data", "model", "tokens", "train")  # of a YAML file, in the order 
 BATCHING = ("batch_size", "eval_batch_size", "num_workers")  # of TokenOptions, but under train
 LABELS = ("label_inputs", "correct_and_smooth")  # of LabelOptions, under train too
 # What may differ between a run and its continuation without changing a weight of it.
-_FREE = ("out", "device", "seeds", "splits", "data.root", "tokens.store", "train.num_workers")
-_JUDGED = ("train.correct_and_smooth",)  # it comes after the weights
-_FREE_TOO = ("train.eval_batch_size", "train.save_every", "train.save_steps", "train.save_seconds")
+_FREE = (
+    *("out", "device", "seeds", "splits", "data.root", "tokens.store", "tokens.extract"),
+    *("train.num_workers", "train.eval_batch_size"),
+    *("train.save_every", "train.save_steps", "train.save_seconds"),
+    "train.correct_and_smooth",  # it comes after the weights
+)
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,12 @@ class StoreOptions:
             the import path of a function of `sample_neighborhood`'s form.
         share: For bottom_k: seeds of a training batch that are drawn for at once, so that they
             share many tokens; 1 draws for each alone, null for the whole batch at once.
+        extract: Lay the rows that the labelled nodes read side by side in `<store>-rows`, once,
+            with `tokens.resample false`: for stores larger than memory with few labels.
 
     Raises:
-        ValueError: The positions have none of these names, or another sampler cannot share.
+        ValueError: The positions have none of these names, another sampler cannot share, or rows
+            are to be extracted without a store.
 
     Example:
         >>> StoreOptions(num_own_hops=16).norm
@@ -97,6 +103,7 @@ class StoreOptions:
     store: str | None = None
     sampler: str = "bottom_k"
     share: int | None = None
+    extract: bool = False
 
     def __post_init__(self) -> None:
         """Refuse positions that nobody computes."""
@@ -112,6 +119,8 @@ class StoreOptions:
                 "tokens.share must be at least 1, with tokens.sampler bottom_k: "
                 f"got {self.share} with {self.sampler}."
             )
+        if self.extract and self.store is None:
+            raise ValueError("tokens.extract needs tokens.store, the folder of a store: got none.")
 
 
 @dataclass(frozen=True)
@@ -255,7 +264,7 @@ class RunConfig:
     def fingerprint(self) -> dict[str, Any]:
         """Return the part of the mapping that decides the weights of a run."""
         mapping = self.to_mapping()
-        for key in (*_FREE, *_FREE_TOO, *_JUDGED):
+        for key in _FREE:
             of, _, name = key.rpartition(".")
             (mapping[of] if of else mapping).pop(name)
         if not mapping["train"]["label_inputs"]:

@@ -14,6 +14,7 @@ from torch import nn
 from graphattn.building import (
     build_feed,
     build_model,
+    build_sampler,
     check_run,
     model_options,
     takes_tokens,
@@ -26,7 +27,7 @@ from graphattn.results import ExperimentResult, spread
 from graphattn.run_folder import prepare, refuse_another, run_folder
 from graphattn.sampling.store import TokenStore
 from graphattn.smoothing import smoothed_figures
-from graphattn.store_building import build_store, positions_file
+from graphattn.store_building import build_store, extracted_rows, positions_file
 from graphattn.task import Task, load_task
 from graphattn.training.checkpoint import read_manifest
 from graphattn.training.errors import CorruptCheckpoint
@@ -200,7 +201,11 @@ def run_one(
     pe_channels = 0 if store is None else store.pe_channels
     model = build_model(config, task, seed=seed, pe_channels=pe_channels)
     chosen = task.splits[split]
-    feed = build_feed(config, task, chosen.train, seed=seed, store=store, ranks=ranks)
+    rows: dict[str, Any] = {"store": store, "extracted": None}
+    if store is not None:
+        draw = build_sampler(config)
+        rows["extracted"] = extracted_rows(config, task, store, draw, seed=seed, ranks=ranks)
+    feed = build_feed(config, task, chosen.train, seed=seed, ranks=ranks, **rows)
     result = fit(
         model,
         feed,

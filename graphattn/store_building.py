@@ -1,6 +1,7 @@
 """From a config and a task to the token store of a run: in memory, or in its folder."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from torch import Tensor
 
 from graphattn.config import RunConfig
 from graphattn.files import digest_arrays, read_array
+from graphattn.ops.neighborhood import Neighborhood
 from graphattn.ops.positions import positions
+from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.preprocess.engine import Engine
 from graphattn.preprocess.features import build_store as by_workers
+from graphattn.sampling.extract import ExtractedTokens, extract_tokens
 from graphattn.sampling.manifest import differences
 from graphattn.sampling.recipe import Recipe, check_inputs
 from graphattn.sampling.store import TokenStore
@@ -56,6 +60,58 @@ def build_store(
     if engine is not None:
         return by_workers(kept.store, task.graph, task.x, engine=engine, recipe=recipe, pe=pe)
     return TokenStore.build(Path(kept.store), task.graph, task.x, **recipe.as_dict(), pe=pe)
+
+
+def extracted_rows(
+    config: RunConfig,
+    task: Task,
+    store: TokenStore,
+    sampler: Callable[..., Neighborhood],
+    *,
+    seed: int,
+    ranks: Ranks = ALONE,
+) -> ExtractedTokens | None:
+    """Lay side by side, in `<store>-rows`, what the nodes of all splits read, if that is asked for.
+
+    Args:
+        config: Says whether.
+        task: Whose splits.
+        store: Where rows come from.
+        sampler: Who draws the tokens.
+        seed: Of the draws; each has a folder of its own.
+        ranks: Which process this is of those that train together; the first one extracts.
+
+    Returns:
+        The rows; None where none are to be extracted.
+
+    Raises:
+        ValueError: Tokens are drawn anew in each epoch, or labels join the features.
+        OSError: The disk is full or cannot be written.
+
+    Example:
+        >>> from graphattn.config import DataOptions
+        >>> from graphattn.task import load_task
+        >>> config = RunConfig(DataOptions("karate"))
+        >>> task = load_task(config.data)
+        >>> extracted_rows(config, task, build_store(config, task), len, seed=0) is None
+        True
+    """
+    if not config.store.extract:
+        return None
+    if config.tokens.resample or config.labels.label_inputs:
+        raise ValueError(
+            "tokens.extract needs tokens.resample false and train.label_inputs 0, because the rows "
+            f"are of one draw and of the store alone: got {config.tokens.resample} and "
+            f"{config.labels.label_inputs:g}."
+        )
+    seeds = torch.cat(
+        [ids for split in task.splits for ids in (split.train, split.val, split.test)]
+    )
+    kept, o = Path(str(config.store.store)), config.tokens
+    folder = kept.with_name(f"{kept.name}-rows") / f"seed{seed}"
+    options: dict[str, Any] = {"num_hops": o.num_hops, "pool": o.pool, "sampler": sampler}
+    with ranks.first_before_others():
+        return extract_tokens(folder, store, seeds, o.num_samples, seed=seed, **options)
 
 
 def positions_file(config: RunConfig) -> Path | None:

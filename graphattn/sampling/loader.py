@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -82,6 +82,23 @@ def independent(sampler: Callable[..., Neighborhood]) -> Callable[..., Neighborh
     return getattr(sampler, "independent", sampler)
 
 
+@runtime_checkable
+class Extracted(Protocol):
+    """Tokens of one draw beside the rows that they read; ``extract_tokens`` makes them."""
+
+    def check(self, loader: "TokenLoader") -> None:
+        """Refuses a loader whose batches would have other bits."""
+        ...
+
+    def holds(self, seeds: Int64[Tensor, " seeds"]) -> bool:
+        """Tells whether all of some seeds were extracted."""
+        ...
+
+    def batch(self, seeds: Int64[Tensor, " seeds"]) -> TokenBatch:
+        """Returns the batch of some seeds, without labels."""
+        ...
+
+
 @dataclass(eq=False)
 class TokenLoader:
     """Iterates over batches of seeds; each pass draws what its epoch and seed say, nothing else.
@@ -105,9 +122,13 @@ class TokenLoader:
         seed: Any integer.
         ranks: Which process this is of how many that share every batch: each gets its part, by
             position, with the tokens that one process would draw. A part may be empty.
+        extracted: Where the rows of these seeds lie side by side
+            (:func:`~graphattn.sampling.extract.extract_tokens`), with ``resample=False``; the same
+            bits, by one read a seed instead of one a token.
 
     Raises:
-        ValueError: A size is out of its range, a seed is no node, or ``y`` has not one row a node.
+        ValueError: A size is out of its range, a seed is no node, ``y`` has not one row a node, or
+            ``extracted`` is of another draw.
 
     Example:
         >>> from graphattn.graph import CSRGraph
@@ -133,6 +154,7 @@ class TokenLoader:
     pin_memory: bool = False
     seed: int = 0
     ranks: Ranks = ALONE
+    extracted: Extracted | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be gone through; brings seeds and labels to the CPU."""
@@ -151,6 +173,8 @@ class TokenLoader:
             raise ValueError(
                 f"y must have one row for each of the {num_nodes} nodes: got {self.y.shape[0]}."
             )
+        if self.extracted is not None:
+            self.extracted.check(self)
         self._epoch = 0
         self._draw = self.sampler if self.resample else independent(self.sampler)
         self._buffers = Buffers(most=2 * self.num_workers + 2, pinned=self.pin_memory)
@@ -179,6 +203,9 @@ class TokenLoader:
 
     def _prepare(self, batch: Tensor, epoch: int) -> TokenBatch:
         part = self.ranks.part(batch.numel())
+        if self.extracted is not None:
+            found = self.extracted.batch(batch[part])
+            return replace(found, y=None if self.y is None else self.y.index_select(0, found.seeds))
         seeds, tokens = batch[part], self._tokens(batch, part, epoch if self.resample else 0)
         nodes, ids = distinct(tokens.ids.numpy(), self.store.num_nodes)
         return TokenBatch(

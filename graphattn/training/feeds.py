@@ -16,7 +16,7 @@ from graphattn.names import foreign
 from graphattn.nn.codebook_attention import CodebookAttention
 from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.bottom_k import BottomKSampler
-from graphattn.sampling.loader import TokenBatch, TokenLoader, independent
+from graphattn.sampling.loader import Extracted, TokenBatch, TokenLoader, independent
 from graphattn.sampling.store import TokenStore
 from graphattn.sampling.widened import WidenedStore
 from graphattn.training.feed import checked_logits, checked_sampler, device_of, evaluating
@@ -47,6 +47,7 @@ class TokenFeed:
         out_channels: Classes; by default one more than the largest label.
         sampler: Draws the tokens; any function of `sample_neighborhood`'s form.
         label_inputs: Training labels that join the features; by default none do.
+        extracted: Where the rows of training nodes, and perhaps others, lie side by side.
         ranks: Which process this is of those that train together. Each is given its part of every
             batch, and all keep the same codes.
 
@@ -75,6 +76,7 @@ class TokenFeed:
         out_channels: int | None = None,
         sampler: Callable[..., Any] = BottomKSampler(),  # noqa: B008 - frozen
         label_inputs: LabelInputs | None = None,
+        extracted: Extracted | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self._y, self.out_channels = classes(y, out_channels)
@@ -88,6 +90,7 @@ class TokenFeed:
         self.codes = torch.full((self.num_nodes,), -1, dtype=torch.int32)
         self._store, self._options, self._seed = store, options, seed
         self._sampler, self._labels = checked_sampler(sampler), label_inputs
+        self._extracted = extracted
         self._loader = self._load(store, self.train_nodes, train=True)
         trained = len(self.train_nodes) if label_inputs is None else label_inputs.num_trained
         self.steps_per_epoch = -(-trained // options.batch_size)
@@ -179,7 +182,9 @@ class TokenFeed:
         self.codes = fresh.index_copy_(0, nodes, codes.to(torch.int32)).to(self.codes.device)
 
     def _load(self, store: TokenStore, seeds: Tensor, *, train: bool) -> TokenLoader:
-        o = self._options
+        o, extracted = self._options, self._extracted
+        if extracted is not None and (store is not self._store or not extracted.holds(seeds.cpu())):
+            extracted = None
         return TokenLoader(
             store,
             seeds,
@@ -194,6 +199,7 @@ class TokenFeed:
             pin_memory=torch.cuda.is_available(),
             seed=self._seed,
             ranks=self.ranks if train else ALONE,
+            extracted=extracted,
         )
 
     def _logits(self, model: nn.Module, batch: TokenBatch) -> Tensor:
