@@ -50,6 +50,7 @@ TOKENS = {
 }
 SEEDS = {"city_porto": "0", "cora": "0-2"}
 MEASURE = {"max_hops": 16, "tol": 0.03, "channels": 1}
+ABOUT = ""
 
 
 def main() -> None:
@@ -86,8 +87,9 @@ def write(runs: Path) -> None:
         run = folder(runs, dataset, model, depth)
         if not (run / "influence.json").is_file():
             continue
-        result, reach = json.loads((run / "result.json").read_text()), read_influence(
-            run / "influence.json"
+        result, reach = (
+            json.loads((run / "result.json").read_text()),
+            read_influence(run / "influence.json"),
         )
         low, high = reach.R_ci
         share = reach.curve / reach.curve.sum()
