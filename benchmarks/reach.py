@@ -143,7 +143,7 @@ def _cell(row: dict[str, Any] | None) -> str:
 
 def rows() -> Iterator[tuple[str, str, int, str]]:
     """Data set, model, depth, and what stands after `graphattn train`."""
-    for dataset in SEEDS:
+    for dataset, seeds in SEEDS.items():
         for model, options in MODELS.items():
             for depth in DEPTHS:
                 own = "own hops" in model
@@ -153,7 +153,7 @@ def rows() -> Iterator[tuple[str, str, int, str]]:
                         continue
                     deep = ""
                 rest = (TOKENS if "LargeGT" in model else WHOLE)[dataset]
-                parts = (f"--data.name {dataset}", options, deep, rest, f"--seeds {SEEDS[dataset]}")
+                parts = (f"--data.name {dataset}", options, deep, rest, f"--seeds {seeds}")
                 yield dataset, model, depth, " ".join(part for part in parts if part)
 
 
