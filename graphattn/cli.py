@@ -20,7 +20,7 @@ from pathlib import Path
 
 from graphattn.keys import nearest
 from graphattn.names import raised_in
-from graphattn.training.errors import Interrupted
+from graphattn.training.errors import Interrupted, is_out_of_memory
 
 COMMANDS = {
     "train": "train a model over splits and seeds, print a table, write a run folder",
@@ -103,7 +103,7 @@ def exit_code(error: BaseException) -> int:
     if ours or isinstance(error, broken):
         return 4
     resource = (OSError, MemoryError, ImportError, FloatingPointError)
-    if isinstance(error, resource) or _is_out_of_memory(error):
+    if isinstance(error, resource) or is_out_of_memory(error):
         return 3
     return 2 if isinstance(error, ValueError | TypeError) or raised_in(error) else 1
 
@@ -131,11 +131,12 @@ def _message(error: BaseException) -> str:
         return f"{text}{_go_on(error)}"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         first = str(error).partition("\n")[0]
         return (
             f"out of memory: {first or 'no more could be had'}. Try a smaller train.batch_size, "
-            "train.eval_batch_size, tokens.num_samples or model.hidden_channels."
+            "train.eval_batch_size, tokens.num_samples or model.hidden_channels; "
+            "`graphattn train --auto-batch` halves batches until they fit."
         )
     if own := raised_in(error):
         return f"{own} raised {type(error).__name__}: {text}; --debug shows the traceback."
@@ -153,12 +154,6 @@ def _go_on(error: Interrupted) -> str:
         return ""
     config = shlex.quote(str(error.out.parent / "config.yaml"))
     return f"\nGo on with: graphattn train --config {config} --resume"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    allocating = "out of memory" in text or "can't allocate memory" in text
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and allocating)
 
 
 def _speaker() -> str:

@@ -54,7 +54,8 @@ def train_parser(model: str) -> ArgumentParser:
         "train",
         "Train a model over splits and seeds; goes on where an earlier run in the folder stopped.",
         "Besides: --resume (there must be a run to go on with), --overwrite (start anew), "
-        "--html FILE (write a report), --debug (tracebacks); on several ranks --patience "
+        "--html FILE (write a report), --auto-batch (out of memory: anew with half the batch), "
+        "--debug (tracebacks); on several ranks --patience "
         "SECONDS (how long to wait for another, 600); --engine ray --workers N [--address "
         "HOST:PORT] (start N ranks on a Ray cluster, by default one on this machine).",
         "--data.name NAME [--model.name NAME] [--SECTION.OPTION VALUE ...] [--out OUT]",
@@ -107,6 +108,9 @@ def tokenize_parser() -> ArgumentParser:
         "--memory", type=str | None, help="Most the process may take, such as 8G [no limit]."
     )
     run.add_argument("--plan", action="store_true", help="Say what it will take, and stop.")
+    run.add_argument(
+        "--repair", action="store_true", help="Rebuild what is damaged in a store that is there."
+    )
     engine = Literal["local", "ray"] | None
     run.add_argument(
         "--engine", type=engine, help="Many workers: local (processes) or ray [this process]."

@@ -14,6 +14,7 @@ from graphattn.planning import plan_tokenize
 from graphattn.preprocess.engine import Engine
 from graphattn.preprocess.local_engine import LocalEngine
 from graphattn.preprocess.ray_engine import RayEngine
+from graphattn.sampling.manifest import damaged_files
 from graphattn.store_building import build_store
 from graphattn.task import load_task
 
@@ -29,12 +30,15 @@ def main(argv: Sequence[str]) -> int:
     """
     parsed = parse(tokenize_parser(), without_sections(argv, ("data", "tokens")))
     out, memory, plan = (parsed.pop(key, None) for key in ("out", "memory", "plan"))
+    repair = bool(parsed.pop("repair", None))
     name, workers, address = (parsed.pop(key, None) for key in ("engine", "workers", "address"))
     if name and (plan or memory is not None):
         raise ValueError(
             f"--plan and --memory are of a build in one process: got them with --engine {name}; "
             "leave --engine out, or say with --workers how many share the memory."
         )
+    if repair and plan:
+        raise ValueError("--repair rebuilds and --plan writes nothing: got both; leave one out.")
     config = RunConfig.from_mapping(parsed)
     folder = Path(out or config.store.store or f"stores/{config.folder.name.rpartition('-')[0]}")
     config = replace(config, store=replace(config.store, store=str(folder)))
@@ -44,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         if plan:
             return 0
         with _engine(name, workers, address) as engine:
-            return _build(config, engine)
+            return _build(config, engine, repair)
 
 
 def _engine(
@@ -59,12 +63,15 @@ def _engine(
     return LocalEngine(workers) if name == "local" else RayEngine(workers, address=address)
 
 
-def _build(config: RunConfig, engine: Engine | None) -> int:
+def _build(config: RunConfig, engine: Engine | None, repair: bool) -> int:
     folder = Path(str(config.store.store))
+    damaged = damaged_files(folder) if repair else []  # there must be a store
     task = load_task(config.data)
     started = time.perf_counter()
     store = build_store(config, task, engine=engine)
     seconds = time.perf_counter() - started
+    if repair:
+        print(f"{folder}: {_told(damaged)}")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(
         f"{folder}: {store.num_nodes:,} nodes, {store.num_contexts} contexts of "
@@ -72,3 +79,9 @@ def _build(config: RunConfig, engine: Engine | None) -> int:
         f"{store.pe_channels} position channels; {size / 1e6:,.1f} MB, {seconds:.1f} s"
     )
     return 0
+
+
+def _told(damaged: list[str]) -> str:
+    if damaged == ["manifest.json"]:
+        return "damaged: manifest.json, without which no file can be trusted; all was rebuilt"
+    return f"damaged, rebuilt: {', '.join(damaged)}" if damaged else "nothing is damaged"

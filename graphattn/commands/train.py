@@ -10,6 +10,7 @@ from graphattn.outputs import output_file
 from graphattn.parsing import parse_run
 from graphattn.ray_cluster import check_address
 from graphattn.results import table
+from graphattn.smaller_batches import run_with_smaller_batches
 from graphattn.training.distributed import PATIENCE, joined, launched_ranks
 from graphattn.training.on_ray import train_on_ray
 from graphattn.training.report import write_report
@@ -28,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
     flags = Arguments("graphattn train", add_help=False, allow_abbrev=False)
     flags.add_argument("--resume", action="store_true")
     flags.add_argument("--overwrite", action="store_true")
+    flags.add_argument("--auto-batch", action="store_true")
     flags.add_argument("--html", type=Path)
     flags.add_argument("--patience", type=float, default=PATIENCE)
     own, rest = flags.parse_known_args(list(argv))
@@ -37,6 +39,8 @@ def main(argv: Sequence[str]) -> int:
     if not own.patience > 0:
         raise ValueError(f"--patience must be a number of seconds above 0: got {own.patience}.")
     first = launched_ranks().first
+    if own.auto_batch and (on_ray is not None or not launched_ranks().alone):
+        raise ValueError("--auto-batch is of one process: got it for several ranks.")
     if first and own.resume and not (config.folder / "config.yaml").exists():
         raise ValueError(f"--resume needs a run to go on with: there is none in {config.folder}.")
     if first and own.html is not None:
@@ -46,7 +50,10 @@ def main(argv: Sequence[str]) -> int:
         limits = {"device": config.device, "patience": own.patience}
         return train_on_ray(argv, workers=workers, address=address, **limits)
     with joined(config.device, patience=own.patience) as ranks:
-        result = run_experiment(config, overwrite=own.overwrite, ranks=ranks)
+        if own.auto_batch:
+            result = run_with_smaller_batches(config, overwrite=own.overwrite)
+        else:
+            result = run_experiment(config, overwrite=own.overwrite, ranks=ranks)
     if not first:
         return 0
     runs = len(result.fits)

@@ -21,6 +21,7 @@ from graphattn.datasets.ogb import open_ogb
 from graphattn.datasets.twin import write_twin
 from graphattn.graph import CSRGraph
 from graphattn.models.largegt import LargeGT
+from graphattn.nn.gin_attention_conv import GINAttentionConv
 from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.ops.order import locality_order
 from graphattn.ops.positions import positions
@@ -202,6 +203,13 @@ def _training(graph: CSRGraph) -> None:
         model.inference(store, **options)
 
 
+def _edge_attention(graph: CSRGraph) -> None:
+    conv, x = GINAttentionConv(_CHANNELS, _CHANNELS), torch.ones(graph.num_nodes, _CHANNELS)
+    for copies in (1, 10):  # few edges, and enough to wake threads
+        edge_index = torch.as_tensor(graph.edge_index()).repeat(1, copies)
+        torch.autograd.backward(conv(x, edge_index).sum())
+
+
 def _raw_files(_: CSRGraph) -> None:
     """What reads OGB's raw files, and writes made ones."""
     with tempfile.TemporaryDirectory() as folder:
@@ -217,5 +225,6 @@ PARTS: dict[str, Callable[[CSRGraph], None]] = {
     "walks": _walks,
     "subgraphs": _subgraphs,
     "training": _training,
+    "edge attention": _edge_attention,
     "raw files": _raw_files,
 }

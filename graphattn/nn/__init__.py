@@ -1,8 +1,17 @@
 """Layers, one class a file, importable into any PyG model."""
 
 from graphattn.nn.codebook_attention import CodebookAttention
+from graphattn.nn.gin_attention import GINAttention
+from graphattn.nn.gin_attention_conv import GINAttentionConv
 from graphattn.nn.hop_tokens import HopTokens
 from graphattn.nn.local_attention import LocalAttention
 from graphattn.nn.neighborhood_encoder import NeighborhoodEncoder
 
-__all__ = ["CodebookAttention", "HopTokens", "LocalAttention", "NeighborhoodEncoder"]
+__all__ = [
+    "CodebookAttention",
+    "GINAttention",
+    "GINAttentionConv",
+    "HopTokens",
+    "LocalAttention",
+    "NeighborhoodEncoder",
+]

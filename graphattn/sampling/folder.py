@@ -14,6 +14,7 @@ from graphattn.outputs import delete_folder, lock, output_folder
 from graphattn.sampling.filling import Arrays, Fill, Unfinished, fill_here
 from graphattn.sampling.manifest import (
     FORMAT,
+    damaged_files,
     differences,
     is_sound,
     read_manifest,
@@ -143,13 +144,7 @@ class FolderBuilder:
             _check_ours(self._path)
             _LOG.info("%s was made from other inputs or options: it is built anew", self._path)
             return False
-        names = shard_names(manifest)
-        damaged = [name for name in names if not is_sound(self._path, manifest, name)]
-        try:
-            sound = CSRGraph.load(self._path / "graph").digest() == self._wanted["inputs"]["graph"]
-        except ValueError:
-            sound = False
-        damaged += [] if sound else ["graph"]
+        damaged = damaged_files(self._path)
         if damaged:
             _LOG.warning("%s: damaged, rebuilt: %s", self._path, ", ".join(damaged))
             _remove(self._work)

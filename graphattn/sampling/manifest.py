@@ -6,6 +6,7 @@ from typing import Any
 
 from graphattn.corrupt import CorruptFile
 from graphattn.files import digest_arrays, read_array, read_json
+from graphattn.graph import CSRGraph
 from graphattn.sampling.recipe import Recipe
 
 FORMAT = 1
@@ -124,10 +125,38 @@ def check_shards(path: Path, manifest: dict[str, Any]) -> None:
     """
     for name in shard_names(manifest):
         if not is_sound(path, manifest, name):
-            raise CorruptFile(
-                f"shard {path / name} is damaged: its hash is not the manifest's; "
-                "build the store again, which rebuilds this shard only."
-            )
+            raise CorruptFile(f"shard {path / name} is damaged: its hash is not the manifest's.")
+
+
+def damaged_files(path: Path) -> list[str]:
+    """Reads a whole store, and lists what of it is damaged, cut or missing.
+
+    Args:
+        path: The store's folder.
+
+    Returns:
+        Names of shards, and ``"graph"``; ``["manifest.json"]`` alone where that makes no sense,
+        for then nothing says what the others should hold.
+
+    Raises:
+        ValueError: There is no store, or it is of another format.
+
+    Example:
+        >>> damaged_files(Path("nowhere"))
+        Traceback (most recent call last):
+        ...
+        ValueError: there is no token store in nowhere: build one with TokenStore.build...
+    """
+    try:
+        manifest = read_manifest(path)
+    except CorruptFile:
+        return ["manifest.json"]
+    found = [name for name in shard_names(manifest) if not is_sound(path, manifest, name)]
+    try:
+        sound = CSRGraph.load(path / "graph").digest() == manifest["inputs"].get("graph")
+    except ValueError:
+        sound = False
+    return found if sound else [*found, "graph"]
 
 
 def is_sound(folder: Path, manifest: dict[str, Any], name: str) -> bool:

@@ -179,27 +179,27 @@ class TokenStore:
         Raises:
             ValueError: There is no store, or one of another format; or (CorruptFile) it is damaged.
         """
-        path = Path(path)
+        try:
+            return cls._open(Path(path), verify)
+        except CorruptFile as error:
+            mend = "`graphattn tokenize ... --repair`, or TokenStore.build, rebuilds it."
+            raise CorruptFile(f"{error} {mend}") from error
+
+    @classmethod
+    def _open(cls, path: Path, verify: bool) -> "TokenStore":
         manifest = read_manifest(path)
         graph = CSRGraph.load(path / "graph")
         rows = manifest["shapes"]["features"][0]
         if rows != graph.num_nodes or graph.digest() != manifest["inputs"].get("graph"):
-            raise CorruptFile(
-                f"{path / 'graph'} is not the graph that the store was made from; "
-                "build the store again."
-            )
+            raise CorruptFile(f"{path / 'graph'} is not the graph that the store was made from.")
         if verify:
             check_shards(path, manifest)
-        names = shard_names(manifest)
-        tables = {
-            table: Table.open(
-                [path / name for name in names if name.startswith(f"{table}-")],
-                tuple(shape),
-                manifest["parameters"]["shard_rows"],
-                "float32" if table == "pe" else manifest["parameters"]["dtype"],
-            )
-            for table, shape in manifest["shapes"].items()
-        }
+        names, parameters = shard_names(manifest), manifest["parameters"]
+        tables = {}
+        for table, shape in manifest["shapes"].items():
+            paths = [path / name for name in names if name.startswith(f"{table}-")]
+            dtype: DType = "float32" if table == "pe" else parameters["dtype"]
+            tables[table] = Table.open(paths, tuple(shape), parameters["shard_rows"], dtype)
         return cls(graph, tables, manifest)
 
     def to(self, device: torch.device | str) -> "TokenStore":

@@ -68,7 +68,7 @@ class Table:
             if array.dtype != np.dtype(dtype) or array.shape != (rows, *shape[1:]):
                 raise CorruptFile(
                     f"shard {path} must be {dtype} of shape {[rows, *shape[1:]]}: "
-                    f"got {array.dtype} of shape {list(array.shape)}; build the store again."
+                    f"got {array.dtype} of shape {list(array.shape)}."
                 )
             shards.append(torch.from_numpy(array))
         return cls(shards or [torch.zeros(shape, dtype=getattr(torch, dtype))])

@@ -72,3 +72,15 @@ class Interrupted(KeyboardInterrupt):
     def exit_code(self) -> int:
         """Return what a shell expects: 128 + the signal (130 for Ctrl-C, 143 for SIGTERM)."""
         return 128 + self.signal
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory was short, of the machine or of a GPU.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("CUDA out of memory."))
+        (True, True)
+    """
+    text = str(error)
+    allocating = "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and allocating)

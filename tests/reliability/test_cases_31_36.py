@@ -33,13 +33,38 @@ def test_case_31_a_damaged_shard(save, train, command, how):
         shard.write_bytes(shard.read_bytes()[:-4])
     else:
         shard.unlink()
-    assert "s/own-00000.npy" in command("predict", "a", code=4)
+    told = command("predict", "a", code=4)
+    assert "s/own-00000.npy" in told and "`graphattn tokenize ... --repair`" in told
     told = train(*stored, "--out", "b", model="largegt")
     assert "damaged, rebuilt: own-00000.npy" in told
     assert contents(Path("s")) == before
     kept = Path("s/features-00000.npy")
     assert kept.stat().st_mtime_ns == made[kept]
     command("predict", "a")
+
+
+def test_case_31_repair_rebuilds_what_is_damaged_and_says_so(save, command):
+    save()
+    store = ["--data.name", "data.npz", "--tokens.num_own_hops", "1", "--out", "s"]
+    told = command("tokenize", *store, "--repair", code=2)
+    assert "there is no token store in s" in told and not Path("s").exists()
+    command("tokenize", *store)
+    before = contents(Path("s"))
+    made = {p: p.stat().st_mtime_ns for p in Path("s").glob("*.npy")}
+    assert "s: nothing is damaged\n" in command("tokenize", *store, "--repair")
+    for file in ("own-00000.npy", "graph/col.npy"):
+        flip(Path("s") / file)
+    told = command("tokenize", *store, "--tokens.norm", "row", "--repair", code=2)
+    assert "norm: the store has sym, asked row" in told
+    told = command("tokenize", *store, "--repair")
+    assert "s: damaged, rebuilt: own-00000.npy, graph\n" in told
+    assert contents(Path("s")) == before
+    kept = Path("s/features-00000.npy")
+    assert kept.stat().st_mtime_ns == made[kept]
+    Path("s/manifest.json").write_text("{")
+    assert "s: damaged: manifest.json, without" in command("tokenize", *store, "--repair")
+    assert contents(Path("s")) == before
+    assert "got both" in command("tokenize", *store, "--repair", "--plan", code=2)
 
 
 def test_case_31_a_damaged_cache_of_raw_files(arxiv, train, here):
