@@ -1,0 +1,58 @@
+"""Attention along edges: kernels against PyTorch's operations, and gradients of any order."""
+
+import pytest
+import torch
+
+from graphattn.ops import edge_attention as ops
+
+
+def make(num_edges=5000, rows=40, cols=30, heads=2, size=3):
+    torch.manual_seed(0)
+    row, col = torch.randint(rows - 1, (num_edges,)), torch.randint(cols, (num_edges,))
+    q = torch.randn(rows, heads, size, dtype=torch.double, requires_grad=True)
+    k, v = (torch.randn(cols, heads, size, dtype=torch.double, requires_grad=True) for _ in "kv")
+    return ops.plan_edges(row, col, rows, cols), q, k, v
+
+
+@pytest.mark.parametrize("num_edges", [0, 50, 5000])  # the last wakes threads, where there are any
+def test_kernels_equal_plain_operations(num_edges, monkeypatch):
+    monkeypatch.setattr(ops, "_CHUNK", 700)
+    plan, q, k, v = make(num_edges)
+    scores = ops.edge_dots(q, k, plan)
+    torch.testing.assert_close(scores, ops.plain_dots(q, k, plan), rtol=0, atol=1e-13)
+    weights = ops.edge_softmax(scores, plan)
+    plain = ops.plain_softmax(scores.detach(), plan)
+    torch.testing.assert_close(weights, plain, rtol=0, atol=1e-13)
+    sums = ops.edge_sums(weights, v, plan)
+    with torch.no_grad():
+        torch.testing.assert_close(sums, ops.plain_sums(weights, v, plan), rtol=0, atol=1e-12)
+    assert not sums[-1].any()  # a row without edges
+
+
+def test_gradients_of_first_and_second_order():
+    plan, q, k, v = make(12, 5, 4)
+
+    def attend(q, k, v):
+        return ops.edge_sums(ops.edge_softmax(ops.edge_dots(q, k, plan), plan), v, plan)
+
+    assert torch.autograd.gradcheck(attend, (q, k, v))
+    assert torch.autograd.gradgradcheck(attend, (q, k, v), fast_mode=True)
+
+
+def test_largest_of_the_edges_kept():
+    plan, q, _, v = make(12, 5, 4)
+    kept = torch.rand(12, 2) < 0.4
+    found = ops.edge_max(v, kept, q, plan)
+    for i in range(5):
+        for h in range(2):
+            rows = [v[plan.col[e], h] for e in range(12) if plan.row[e] == i and kept[e, h]]
+            expected = torch.stack(rows).amax(0) if rows else q[i, h]
+            assert torch.equal(found[i, h], expected)
+    assert torch.autograd.gradcheck(lambda v, q: ops.edge_max(v, kept, q, plan), (v, q))
+
+
+def test_strongest_edges_of_each_row_and_those_that_tie():
+    plan = ops.plan_edges(torch.tensor([1, 0, 1, 1]), torch.zeros(4, dtype=torch.long), 3, 1)
+    weights = torch.tensor([[0.2], [0.1], [0.7], [0.2]])
+    assert ops.strongest_edges(weights, 1, plan).squeeze(1).tolist() == [False, True, True, False]
+    assert ops.strongest_edges(weights, 2, plan).all()
