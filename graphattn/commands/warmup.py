@@ -13,12 +13,14 @@ import torch
 from numba.core.dispatcher import Dispatcher
 from torch.nn import functional as F
 from torch_geometric.data import Data
+from torch_geometric.nn import GAT, GCN, GraphSAGE
 from tqdm import tqdm
 
 from graphattn import kernels
 from graphattn.arguments import Arguments
 from graphattn.datasets.ogb import open_ogb
 from graphattn.datasets.twin import write_twin
+from graphattn.diagnostics import influence
 from graphattn.graph import CSRGraph
 from graphattn.models.largegt import LargeGT
 from graphattn.nn.gin_attention_conv import GINAttentionConv
@@ -210,6 +212,12 @@ def _edge_attention(graph: CSRGraph) -> None:
         torch.autograd.backward(conv(x, edge_index).sum())
 
 
+def _influence(graph: CSRGraph) -> None:
+    data = Data(torch.randn(graph.num_nodes, _CHANNELS), graph.edge_index())
+    for model in (GCN(_CHANNELS, 8, 2, 3), GraphSAGE(_CHANNELS, 8, 2, 3), GAT(_CHANNELS, 8, 2, 3)):
+        influence(model, data, max_hops=3, seeds=range(_FEW))
+
+
 def _raw_files(_: CSRGraph) -> None:
     """What reads OGB's raw files, and writes made ones."""
     with tempfile.TemporaryDirectory() as folder:
@@ -226,5 +234,6 @@ PARTS: dict[str, Callable[[CSRGraph], None]] = {
     "subgraphs": _subgraphs,
     "training": _training,
     "edge attention": _edge_attention,
+    "influence": _influence,
     "raw files": _raw_files,
 }

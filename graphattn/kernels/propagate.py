@@ -135,7 +135,7 @@ def spread(
 def _flat(rows: npt.NDArray[Any], writeable: bool = False) -> tuple[npt.NDArray[Any], int]:
     """All numbers from the first row to the last, and how many from one row to the next."""
     rows = bits_of(rows)
-    if rows.shape[1] > 1 and rows.strides[1] != rows.itemsize:
+    if rows.size and rows.shape[1] > 1 and rows.strides[1] != rows.itemsize:
         raise ValueError(f"rows must be contiguous: got an array with strides {rows.strides}.")
     stride = rows.strides[0] // rows.itemsize if rows.shape[0] > 1 else rows.shape[1]
     size = max(0, (rows.shape[0] - 1) * stride + rows.shape[1]) if rows.size else 0
