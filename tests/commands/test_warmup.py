@@ -49,7 +49,8 @@ def test_covers_every_kernel():
     before = torch.get_num_threads()
     warmup.warm_up()
     assert torch.get_num_threads() == before
-    once = ("decimal.", "twin_edges.", "eccentricity.")  # to read or make a data set, which takes far longer
+    # to read or make a data set, which takes far longer
+    once = ("decimal.", "twin_edges.", "eccentricity.")
     assert [name for name in warmup.cold_kernels() if not name.startswith(once)] == []
 
 
