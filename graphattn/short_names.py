@@ -11,6 +11,7 @@ MODELS = {
     "gat": Named("graphattn.models.gnn.GNN", {"conv": "gat"}),
     "gcnii": Named("graphattn.models.gcnii.GCNII"),
     "sgformer": Named("graphattn.models.sgformer.SGFormer"),
+    "gin_transformer": Named("graphattn.models.gin_transformer.GINTransformer"),
     "polynormer": Named("graphattn.models.polynormer.Polynormer"),
 }
 SAMPLERS = {

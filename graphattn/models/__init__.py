@@ -1,6 +1,7 @@
 """Whole networks, one paper a file, made of layers; they take tensors and give logits."""
 
 from graphattn.models.gcnii import GCNII
+from graphattn.models.gin_transformer import GINTransformer
 from graphattn.models.gnn import GNN
 from graphattn.models.largegt import LargeGT
 from graphattn.models.mlp import MLP
@@ -8,4 +9,13 @@ from graphattn.models.polynormer import Polynormer
 from graphattn.models.sgformer import SGFormer
 from graphattn.models.token_model import TokenModel
 
-__all__ = ["GCNII", "GNN", "MLP", "LargeGT", "Polynormer", "SGFormer", "TokenModel"]
+__all__ = [
+    "GCNII",
+    "GNN",
+    "MLP",
+    "GINTransformer",
+    "LargeGT",
+    "Polynormer",
+    "SGFormer",
+    "TokenModel",
+]

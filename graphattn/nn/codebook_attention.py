@@ -60,6 +60,7 @@ class CodebookAttention(nn.Module):
         torch.Size([100, 16])
     """
 
+    takes_nodes = True  # rows of nodes, of any graphs; no batches of graphs
     ranks: Ranks
     codebook: Tensor
     keys: Tensor

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+_CHUNK = 1 << 24  # products of nodes and codes that exist at once: 64 MB in float32
+
 
 def nearest_code(
     x: Float[Tensor, "nodes channels"], codebook: Float[Tensor, "codes channels"]
@@ -24,9 +26,12 @@ def nearest_code(
         >>> nearest_code(torch.tensor([[0.9]]), torch.tensor([[0.0], [1.0]]))[0]
         tensor([1])
     """
-    half = x @ codebook.t() - 0.5 * codebook.square().sum(dim=1)
-    best, code = half.max(dim=1)
-    return code, (x.square().sum(dim=1) - 2.0 * best).clamp_min(0.0)
+    shift = 0.5 * codebook.square().sum(dim=1)
+    rows = max(1, _CHUNK // max(1, codebook.size(0)))
+    found = [(part @ codebook.t() - shift).max(dim=1) for part in x.split(rows)]
+    best = torch.cat([part.values for part in found])
+    distance = (x.square().sum(dim=1) - 2.0 * best).clamp_min(0.0)
+    return torch.cat([part.indices for part in found]), distance
 
 
 def code_sums(
