@@ -216,7 +216,8 @@ def _ids(edges: NDArray[Any]) -> torch.Tensor:
     if edges.dtype.kind == "f" and edges.ndim == 2:
         check_whole(edges)
         _LOG.info("edge_index holds whole numbers as %s; taken as integers", edges.dtype)
-        edges = edges.clip(-(2.0**62), 2.0**62).astype(np.int64)
+        wide = edges.astype(np.promote_types(edges.dtype, np.float64))  # float16 ends at 65,504
+        edges = wide.clip(-(2.0**62), 2.0**62).astype(np.int64)
     return _whole({"edge_index": edges}, "edge_index")
 
 

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -233,6 +233,8 @@ ANY = hnp.arrays(DTYPES, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, ma
 KEYS = [*arrays(), "x_indptr", "x_indices", "x_data", "x_shape", "edge_length", "ecc16", "y_float"]
 
 
+@example(changes={"edge_index": np.empty((0, 0), np.float16)})
+@example(changes={"edge_index": np.zeros((2, 1), np.float16)})
 @given(changes=st.dictionaries(st.sampled_from(KEYS), st.one_of(st.none(), ANY), max_size=4))
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
