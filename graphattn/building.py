@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 # Sizes that follow from data and tokens; a model takes those of them that it has.
 _SIZES = ("in_channels", "out_channels")
-_TOKEN_SIZES = ("num_hops", "num_own_hops", "direction", "pe_channels")
+_TOKEN_SIZES = ("num_hops", "num_own_hops", "direction", "pe_channels", "adjacency")
 DEFAULTS = {"hidden_channels": 64}  # where a model has no default of its own
 
 
@@ -122,6 +122,7 @@ def build_model(config: RunConfig, task: Task, *, seed: int, pe_channels: int = 
         "num_own_hops": config.store.num_own_hops,
         "direction": config.store.direction,
         "pe_channels": pe_channels,
+        "adjacency": config.tokens.adjacency,
     }
     taken = inspect.signature(make).parameters.keys() & filled_in(config.model)
     given = {**{key: sizes[key] for key in taken if key in sizes}, **preset}

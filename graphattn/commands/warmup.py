@@ -24,6 +24,7 @@ from graphattn.diagnostics import influence
 from graphattn.graph import CSRGraph
 from graphattn.models.largegt import LargeGT
 from graphattn.nn.gin_attention_conv import GINAttentionConv
+from graphattn.ops.joined import joined_tokens
 from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.ops.order import locality_order
 from graphattn.ops.positions import positions
@@ -151,7 +152,7 @@ def _positions(graph: CSRGraph) -> None:
 
 def _tokens(graph: CSRGraph) -> None:
     for seeds in _few_and_all(graph):
-        sample_neighborhood(graph, seeds, 5)
+        joined_tokens(graph, sample_neighborhood(graph, seeds, 5))
 
 
 def _bottom_k(graph: CSRGraph) -> None:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch_geometric.nn import BatchNorm
+from torch_geometric.nn.inits import reset
 
 from graphattn.checks import check_choice, check_least
 from graphattn.models.token_model import TokenModel
@@ -47,6 +48,12 @@ class LargeGT(TokenModel):
             hops of propagation, and the head reads their summary
             (:class:`~graphattn.nn.HopTokens`).
         hop_embedding: Whether tokens carry how far they are and which hop of context they hold.
+        local: ``"attention"``, the paper's, or ``"gin"``: :class:`~graphattn.nn.GINLocalAttention`,
+            which takes ``normalize``, ``aggregators``, ``update_norm`` and ``adjacency``.
+        adjacency: Whether the model is told which tokens are joined by an edge.
+        normalize: ``"softmax"`` or ``"sigmoid"``, which counts.
+        aggregators: See there.
+        update_norm: ``"rms"`` or None, which lets counts through.
         global_channels: Channels of a node in the codebook, without its position.
         pe_channels: Channels of the position ``pe``, 0 for none.
         codebook_size: Number of codes.
@@ -80,6 +87,11 @@ class LargeGT(TokenModel):
         direction: Literal["in", "both"] = "in",
         num_own_hops: int = 0,
         hop_embedding: bool = False,
+        local: Literal["attention", "gin"] = "attention",
+        adjacency: bool = False,
+        normalize: Literal["softmax", "sigmoid"] = "softmax",
+        aggregators: tuple[str, ...] = ("sum",),
+        update_norm: Literal["rms"] | None = "rms",
         global_channels: int = 64,
         pe_channels: int = 0,
         codebook_size: int = 4096,
@@ -101,10 +113,12 @@ class LargeGT(TokenModel):
                 "direction='both' needs hop_embedding=True, or senders and receivers look alike: "
                 "got hop_embedding=False."
             )
+        if scope == "global" and (local, adjacency) != ("attention", False):
+            raise ValueError("local and adjacency need the local module: got scope='global'.")
         if pe_channels and scope == "local":
             raise ValueError("pe_channels needs the global module: got scope='local'.")
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.scope, self.direction = scope, direction
+        self.scope, self.direction, self.adjacency = scope, direction, adjacency
         self.num_hops, self.num_own_hops, self.pe_channels = num_hops, num_own_hops, pe_channels
         self.num_contexts = 1 + num_hops * (2 if direction == "both" else 1)
         width, head_channels = heads * hidden_channels, 0
@@ -118,6 +132,11 @@ class LargeGT(TokenModel):
                 hops=hops,
                 num_own_hops=num_own_hops,
                 hop_embedding=hop_embedding,
+                local=local,
+                adjacency=adjacency,
+                normalize=normalize,
+                aggregators=aggregators,
+                update_norm=update_norm,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
             )
@@ -145,11 +164,7 @@ class LargeGT(TokenModel):
     def reset_parameters(self) -> None:
         """Draws all weights and codes anew."""
         for module in self.children():
-            parts = module if isinstance(module, nn.Sequential) else (module,)
-            for part in parts:
-                reset = getattr(part, "reset_parameters", None)
-                if callable(reset):
-                    reset()
+            reset(module)
 
     def forward(
         self,
@@ -162,6 +177,7 @@ class LargeGT(TokenModel):
         pe: Float[Tensor, "seeds pe_channels"] | None = None,
         seeds: Int[Tensor, " seeds"] | None = None,
         codes: Int[Tensor, " nodes"] | None = None,
+        joined: Bool[Tensor, "seeds tokens tokens"] | None = None,
     ) -> Float[Tensor, "seeds classes"]:
         """Classifies seeds; the arguments are the fields of a ``TokenBatch``.
 
@@ -175,6 +191,8 @@ class LargeGT(TokenModel):
             seeds: Ids of the seeds in the graph; needed with ``codes``.
             codes: The code of every node of the graph, -1 where none yet. In training mode it is
                 changed in place. Without it the codebook counts by moving averages.
+            joined: ``True`` where an edge goes from the second token to the first; needed iff
+                ``adjacency``.
 
         Returns:
             One logit a class for each seed.
@@ -189,7 +207,7 @@ class LargeGT(TokenModel):
                 f"num_hops={self.num_hops} set the contexts."
             )
         x = rows[:, 0].index_select(0, ids[:, 0])
-        tokens = (ids, mask, hop)
+        tokens = (ids, mask, hop, joined)
         return self._classify(self.project(rows), tokens, x, own, pe, seeds, codes)
 
     def project(self, rows: Float[Tensor, "rows contexts channels"]) -> RowTables | None:
@@ -200,9 +218,7 @@ class LargeGT(TokenModel):
         """Tells how many bytes :meth:`project` gives for one row."""
         if self.scope == "global":
             return 0
-        layer = self.neighborhood.attention
-        numbers = self.neighborhood.tokens_a_row * 4 * layer.out_channels
-        return numbers * layer.lin_in.weight.element_size()
+        return self.neighborhood.projected_bytes()
 
     def classify(
         self,
@@ -212,9 +228,10 @@ class LargeGT(TokenModel):
         *,
         own: Float[Tensor, "seeds own_hops channels"] | None = None,
         pe: Float[Tensor, "seeds pe_channels"] | None = None,
+        joined: Bool[Tensor, "seeds tokens tokens"] | None = None,
     ) -> Float[Tensor, "seeds classes"]:
         """Classifies seeds by the rows that they attend to; ``x`` are their own features."""
-        return self._classify(projected, tokens, x, own, pe)
+        return self._classify(projected, (*tokens, joined), x, own, pe)
 
     def following(
         self, x: Float[Tensor, "nodes channels"], pe: Float[Tensor, "nodes pe_channels"] | None
@@ -233,6 +250,7 @@ class LargeGT(TokenModel):
         *,
         own: Float[Tensor, "seeds own_hops channels"] | None = None,
         pe: Float[Tensor, "seeds pe_channels"] | None = None,
+        joined: Bool[Tensor, "seeds tokens tokens"] | None = None,
     ) -> list[AttentionWeights]:
         """Gives what :meth:`classify` attends to: tokens by layer, their readout, and the codes.
 
@@ -243,7 +261,8 @@ class LargeGT(TokenModel):
         if projected is not None:
             ids, mask, hop = tokens
             hop = torch.where(hop > self.num_hops, hop - self.num_hops, hop)
-            found = self.neighborhood.weights(projected, ids, hop=hop, mask=mask, own=own)
+            given = {"mask": mask, "own": own, "joined": joined}
+            found = self.neighborhood.weights(projected, ids, hop=hop, **given)
         if self.scope != "local":
             codes = self.codebook.weights(self.lin_seed(x), pe)
             found.append(AttentionWeights("codebook", codes, None))
@@ -252,7 +271,7 @@ class LargeGT(TokenModel):
     def _classify(
         self,
         projected: RowTables | None,
-        tokens: tuple[Tensor, Tensor | None, Tensor | None],
+        tokens: tuple[Tensor | None, ...],
         x: Tensor,
         own: Tensor | None,
         pe: Tensor | None,
@@ -260,9 +279,10 @@ class LargeGT(TokenModel):
         codes: Tensor | None = None,
     ) -> Tensor:
         parts = []
-        if projected is not None:
-            ids, mask, hop = tokens
-            parts = [self.neighborhood.attend(projected, ids, mask=mask, hop=hop, own=own)]
+        ids, mask, hop, joined = tokens
+        if projected is not None and ids is not None:
+            attend = self.neighborhood.attend
+            parts = [attend(projected, ids, mask=mask, hop=hop, own=own, joined=joined)]
         if self.scope != "local":
             parts.append(self.codebook(self.lin_seed(x), pe, seeds=seeds, codes=codes))
         return self.head(torch.cat(parts, dim=1))

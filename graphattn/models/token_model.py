@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from graphattn.graph import CSRGraph
+from graphattn.ops.joined import joined_tokens
 from graphattn.ops.neighborhood import Direction, Neighborhood, sample_neighborhood
 from graphattn.ops.propagate import propagate
 from graphattn.ops.row_attention import RowTables
@@ -69,6 +70,7 @@ class TokenModel(nn.Module):
     num_hops: int
     num_own_hops: int
     direction: Literal["in", "both"]
+    adjacency: bool = False  # whether classify is given which tokens are joined, as ``joined``
 
     @abstractmethod
     def project(self, rows: Float[Tensor, "rows contexts channels"]) -> RowTables | None:
@@ -155,6 +157,7 @@ class TokenModel(nn.Module):
             seed=seed,
             **({} if pool is None else {"pool": pool}),
         )
+        joined = self._joined(graph, tokens)
         if seeds is not None:
             read, ids = torch.unique(tokens.ids, return_inverse=True)
             rows, tokens = rows.index_select(0, read.to(x.device)), tokens._replace(ids=ids)
@@ -168,8 +171,9 @@ class TokenModel(nn.Module):
                 of_own, of_pe = (
                     table if table is None else table.index_select(0, here) for table in (own, pe)
                 )
-                of_x = x.index_select(0, here)
-                logits.append(self.classify(projected, drawn, of_x, own=of_own, pe=of_pe))
+                of_x, beside = x.index_select(0, here), {"own": of_own, "pe": of_pe}
+                beside |= {k: t.index_select(0, places).to(x.device) for k, t in joined.items()}
+                logits.append(self.classify(projected, drawn, of_x, **beside))
         return torch.cat(logits)
 
     @torch.no_grad()
@@ -219,18 +223,23 @@ class TokenModel(nn.Module):
                     epoch=0,
                     **({} if pool is None else {"pool": pool}),
                 )
+                joined = {k: t.to(device) for k, t in self._joined(store.graph, drawn).items()}
                 drawn = Neighborhood(*(table.to(device) for table in drawn))
                 own, pe = (
                     table if table is None else table.to(device, dtype)
                     for table in (store.gather_own(part), store.gather_pe(part))
                 )
                 x = store.gather(part)[:, 0].to(device, dtype)
-                of_part = self.classify(projected, drawn, x, own=own, pe=pe)
+                of_part = self.classify(projected, drawn, x, own=own, pe=pe, **joined)
                 logits.append(of_part.float().cpu())
         finally:
             for module in training:
                 module.training = True
         return torch.cat(logits)
+
+    def _joined(self, graph: CSRGraph, tokens: Neighborhood) -> dict[str, Tensor]:
+        """Which tokens are joined, as the argument of :meth:`classify`, if the model is told."""
+        return {"joined": joined_tokens(graph, tokens)} if self.adjacency else {}
 
     def _project_all(
         self, store: TokenSource, device: torch.device, dtype: torch.dtype

@@ -139,15 +139,16 @@ class GPSLayer(nn.Module):
         Raises:
             ValueError: A part gives other channels than it was given.
         """
-        heard = None
+        parts = []
         if self.conv is not None and self.norm_conv is not None:
             given = {"edge_attr": edge_attr, "edge_weight": edge_weight}
             given = {name: value for name, value in given.items() if value is not None}
-            heard = self.norm_conv(x + self._dropped("conv", self.conv(x, edge_index, **given), x))
+            near = self.conv(x, edge_index, **given)
+            parts.append(self.norm_conv(x + self._dropped("conv", near, x)))
         if self.attn is not None and self.norm_attn is not None:
             everywhere = self._attend(self.attn, x, batch, num_graphs, max_nodes)
-            everywhere = self.norm_attn(x + self._dropped("attn", everywhere, x))
-            heard = everywhere if heard is None else heard + everywhere
+            parts.append(self.norm_attn(x + self._dropped("attn", everywhere, x)))
+        heard = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         hidden = F.dropout(self.lin_in(heard).relu(), self.dropout, self.training)
         return self.norm_out(heard + self._dropped("mlp", self.lin_out(hidden), x))
 
@@ -181,7 +182,7 @@ class GPSLayer(nn.Module):
         sizes = batch.bincount()
         of_node = sizes.index_select(0, batch)
         out = torch.empty_like(x)
-        for size in sizes[sizes > 0].unique().tolist():
+        for size in torch.unique(sizes[sizes > 0]).tolist():
             nodes = (of_node == size).nonzero().squeeze(1)
             part = attn(x.index_select(0, nodes).view(-1, size, x.size(1)), None)
             out = out.index_copy(0, nodes, part.flatten(0, 1).to(out.dtype))

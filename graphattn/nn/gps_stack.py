@@ -50,10 +50,11 @@ class GPSStack(nn.Module):
         super().__init__()
         check_least(1, in_channels=in_channels, out_channels=out_channels)
         check_choice(("none", *_POOLS), pool=pool)
-        self.layers = nn.ModuleList(layers)
-        if not len(self.layers):
+        layers = list(layers)
+        if not layers:
             raise ValueError("layers must hold at least one layer: got none.")
-        channels = self.layers[0].channels
+        channels = layers[0].channels
+        self.layers = nn.ModuleList(layers)
         self.dropout, self.pool = dropout, pool
         self.lin_in = nn.Linear(in_channels, channels)
         self.lin_out = nn.Linear(channels, out_channels)

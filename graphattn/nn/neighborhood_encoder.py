@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from graphattn.checks import check_choice
+from graphattn.nn.gin_local_attention import GINLocalAttention
 from graphattn.nn.hop_tokens import HopTokens
 from graphattn.nn.local_attention import LocalAttention
 from graphattn.ops.attention import AttentionWeights
@@ -35,6 +37,12 @@ class NeighborhoodEncoder(nn.Module):
         hops: ``"tokens"``: each hop of a row is a token; ``"channels"``: all of them are one.
         num_own_hops: Own hops of the seed that join the tokens, 0 for none.
         hop_embedding: Whether tokens carry how far they are and which hop of context they hold.
+        local: ``"attention"``, or ``"gin"`` for :class:`~graphattn.nn.GINLocalAttention`, to which
+            the next four options belong.
+        adjacency: Whether it is told which tokens are joined by an edge.
+        normalize: ``"softmax"`` or ``"sigmoid"``, which counts.
+        aggregators: As of :class:`~graphattn.nn.GINAttention`.
+        update_norm: ``"rms"`` or None, which lets counts through.
         dropout: Dropout of the input network and of the own hops.
         attention_dropout: Dropout around the attention block.
 
@@ -57,10 +65,22 @@ class NeighborhoodEncoder(nn.Module):
         hops: Literal["tokens", "channels"] = "tokens",
         num_own_hops: int = 0,
         hop_embedding: bool = False,
+        local: Literal["attention", "gin"] = "attention",
+        adjacency: bool = False,
+        normalize: Literal["softmax", "sigmoid"] = "softmax",
+        aggregators: tuple[str, ...] = ("sum",),
+        update_norm: Literal["rms"] | None = "rms",
         dropout: float = 0.5,
         attention_dropout: float = 0.3,
     ) -> None:
         super().__init__()
+        check_choice(("attention", "gin"), local=local)
+        given = (adjacency, normalize, tuple(aggregators), update_norm)
+        if local == "attention" and given != (False, "softmax", ("sum",), "rms"):
+            raise ValueError(
+                "adjacency, normalize, aggregators and update_norm are options of local='gin': "
+                f"got {', '.join(map(str, given))} with local='attention'."
+            )
         self.num_contexts, self.num_own_hops = num_contexts, num_own_hops
         self.hops, self.hop_embedding = hops, hop_embedding
         self.tokens_a_row = num_contexts if hops == "tokens" else 1
@@ -70,13 +90,21 @@ class NeighborhoodEncoder(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(hidden_channels, hidden_channels),
         )
-        self.attention = LocalAttention(
-            hidden_channels,
-            heads=heads,
-            num_layers=num_layers,
-            num_types=self._num_types(),
-            dropout=attention_dropout,
-        )
+        size = {"heads": heads, "num_layers": num_layers, "num_types": self._num_types()}
+        self.adjacency = adjacency
+        self.attention: LocalAttention | GINLocalAttention
+        if local == "attention":
+            self.attention = LocalAttention(hidden_channels, **size, dropout=attention_dropout)
+        else:
+            self.attention = GINLocalAttention(
+                hidden_channels,
+                **size,
+                adjacency=adjacency,
+                normalize=normalize,
+                aggregators=tuple(aggregators),
+                update_norm=update_norm,
+                dropout=attention_dropout,
+            )
         self.out_channels = self.attention.out_channels
         if num_own_hops:
             self.own_hops = HopTokens(in_channels, hidden_channels, num_own_hops, dropout=dropout)
@@ -90,6 +118,12 @@ class NeighborhoodEncoder(nn.Module):
         self.attention.reset_parameters()
         if self.num_own_hops:
             self.own_hops.reset_parameters()
+
+    def projected_bytes(self) -> int:
+        """Tells how many bytes :meth:`project` gives for one row."""
+        layer = self.attention
+        tables = 4 if isinstance(layer, LocalAttention) else 1
+        return self.tokens_a_row * tables * layer.out_channels * layer.lin_in.weight.element_size()
 
     def project(self, rows: Float[Tensor, "rows contexts channels"]) -> RowTables:
         """Computes what depends on a row alone.
@@ -111,6 +145,7 @@ class NeighborhoodEncoder(nn.Module):
         mask: Bool[Tensor, "seeds tokens"] | None = None,
         hop: Int[Tensor, "seeds tokens"] | None = None,
         own: Float[Tensor, "seeds own_hops channels"] | None = None,
+        joined: Bool[Tensor, "seeds tokens tokens"] | None = None,
     ) -> Float[Tensor, "seeds hidden"]:
         """Attends over rows already projected.
 
@@ -120,15 +155,19 @@ class NeighborhoodEncoder(nn.Module):
             mask: ``True`` where a token exists; column 0 must.
             hop: How far each token is from its seed; needed iff ``hop_embedding``.
             own: The seeds' features after 0 to ``num_own_hops`` hops; needed iff that is above 0.
+            joined: ``True`` where an edge goes from the second token to the first; needed iff
+                ``adjacency``.
 
         Returns:
             One vector a seed, of ``out_channels``.
 
         Raises:
-            ValueError: ``hop`` is missing, or ``own`` holds another number of hops.
+            ValueError: ``hop`` or ``joined`` is missing, or ``own`` holds another number of hops.
         """
         (rows, index, exists, types), summary = self._laid_out(projected, ids, mask, hop, own)
-        attended = self.attention.attend(rows, index, mask=exists, types=types)
+        attended = self.attention.attend(
+            rows, index, mask=exists, types=types, **self._related(ids, joined, index.size(1))
+        )
         return attended if summary is None else torch.cat([attended, summary], dim=1)
 
     def weights(
@@ -139,6 +178,7 @@ class NeighborhoodEncoder(nn.Module):
         hop: Int[Tensor, "seeds tokens"],
         mask: Bool[Tensor, "seeds tokens"] | None = None,
         own: Float[Tensor, "seeds own_hops channels"] | None = None,
+        joined: Bool[Tensor, "seeds tokens tokens"] | None = None,
     ) -> list[AttentionWeights]:
         """Gives what each seed attends to in each layer, and in the readout.
 
@@ -148,6 +188,7 @@ class NeighborhoodEncoder(nn.Module):
             hop: How far each is from its seed.
             mask: Which exist.
             own: The seeds' own hops.
+            joined: Which tokens are joined by an edge.
 
         Returns:
             ``attention.0`` and so on, then ``readout``, with the hop of the node that each token
@@ -156,7 +197,8 @@ class NeighborhoodEncoder(nn.Module):
         (rows, index, exists, types), _ = self._laid_out(projected, ids, mask, hop, own)
         far = hop.repeat_interleave(self.tokens_a_row, dim=1)
         far = F.pad(far, (0, index.size(1) - far.size(1)))
-        found = self.attention.weights(rows, index, mask=exists, types=types)
+        related = self._related(ids, joined, index.size(1))
+        found = self.attention.weights(rows, index, mask=exists, types=types, **related)
         names = [*(f"attention.{layer}" for layer in range(len(found) - 1)), "readout"]
         return [AttentionWeights(*pair, far) for pair in zip(names, found, strict=True)]
 
@@ -203,6 +245,19 @@ class NeighborhoodEncoder(nn.Module):
         kinds = torch.arange(num_tokens, device=index.device) + self._num_types() - num_tokens
         types = torch.cat([types, kinds.expand(num_seeds, -1)], dim=1)
         return projected, index, mask, types
+
+    def _related(self, ids: Tensor, joined: Tensor | None, num_tokens: int) -> dict[str, Tensor]:
+        """How tokens are related, once a token of each context; own hops belong to the seed."""
+        if (joined is not None) != self.adjacency:
+            given = "none" if joined is None else "some"
+            raise ValueError(f"joined must be given exactly when adjacency is: got {given}.")
+        if joined is None:
+            return {}
+        same = ids.unsqueeze(2) == ids.unsqueeze(1)
+        relation = torch.where(same, 0, torch.where(joined, 1, 2))
+        node = torch.arange(ids.size(1), device=ids.device).repeat_interleave(self.tokens_a_row)
+        node = F.pad(node, (0, num_tokens - node.numel()))
+        return {"relation": relation.index_select(1, node).index_select(2, node)}
 
     def _num_types(self) -> int:
         """Counts kinds of tokens: (hop of token, hop of context), then the seed's own hops."""

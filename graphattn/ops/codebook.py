@@ -28,7 +28,7 @@ def nearest_code(
     """
     shift = 0.5 * codebook.square().sum(dim=1)
     rows = max(1, _CHUNK // max(1, codebook.size(0)))
-    found = [(part @ codebook.t() - shift).max(dim=1) for part in x.split(rows)]
+    found = [(part @ codebook.t() - shift).max(dim=1) for part in torch.split(x, rows)]
     best = torch.cat([part.values for part in found])
     distance = (x.square().sum(dim=1) - 2.0 * best).clamp_min(0.0)
     return torch.cat([part.indices for part in found]), distance

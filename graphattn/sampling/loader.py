@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphattn.checks import check_least
 from graphattn.kernels.distinct import distinct
+from graphattn.ops.joined import joined_tokens
 from graphattn.ops.neighborhood import Neighborhood, Pool
 from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.ahead import in_order
@@ -34,6 +35,7 @@ class TokenBatch:
         own: Own hops of the seeds, or none.
         pe: Positions of the seeds, or none.
         y: Labels of the seeds, or none.
+        joined: True where an edge goes from the second token to the first, or none.
 
     Example:
         >>> ids = torch.zeros(1, 2, dtype=torch.long)
@@ -50,6 +52,7 @@ class TokenBatch:
     own: Float[Tensor, "seeds own_hops channels"] | None = None
     pe: Float[Tensor, "seeds pe_channels"] | None = None
     y: Shaped[Tensor, "seeds ..."] | None = None
+    joined: Bool[Tensor, "seeds samples samples"] | None = None
 
     def to(self, device: torch.device | str) -> "TokenBatch":
         """Moves every tensor.
@@ -117,6 +120,8 @@ class TokenLoader:
         shuffle: Go through the seeds in an order that depends on (seed, epoch).
         sampler: Any function with the signature of :func:`~graphattn.sample_neighborhood`, which
             draws exactly as the paper does; it is told the store's direction.
+        adjacency: Tell which tokens of a seed are joined by an edge
+            (:func:`~graphattn.ops.joined.joined_tokens`).
         num_workers: Threads that prepare batches ahead; changes no bit of any batch.
         pin_memory: Gather rows into pinned memory, which a GPU reads while it computes.
         seed: Any integer.
@@ -150,6 +155,7 @@ class TokenLoader:
     resample: bool = True
     shuffle: bool = False
     sampler: Callable[..., Neighborhood] = BottomKSampler()  # noqa: RUF009 - frozen
+    adjacency: bool = False
     num_workers: int = 0
     pin_memory: bool = False
     seed: int = 0
@@ -175,6 +181,10 @@ class TokenLoader:
             )
         if self.extracted is not None:
             self.extracted.check(self)
+            if self.adjacency:
+                raise ValueError(
+                    "adjacency needs the graph, which extracted rows do without: got both."
+                )
         self._epoch = 0
         self._draw = self.sampler if self.resample else independent(self.sampler)
         self._buffers = Buffers(most=2 * self.num_workers + 2, pinned=self.pin_memory)
@@ -217,6 +227,7 @@ class TokenLoader:
             own=self.store.gather_own(seeds),
             pe=self.store.gather_pe(seeds),
             y=None if self.y is None else self.y.index_select(0, seeds),
+            joined=joined_tokens(self.store.graph, tokens) if self.adjacency else None,
         )
 
     def _tokens(self, batch: Tensor, part: slice, epoch: int) -> Neighborhood:

@@ -33,7 +33,8 @@ _MOST_TABLES = 4 << 30  # bytes that tables of all nodes may take in prediction
 class TokenFeed:
     """Batches of seeds with the tokens drawn for them, for models of LargeGT's form.
 
-    The model is called as `model(rows, ids, mask=, hop=, own=, pe=, seeds=, codes=)`. `codes` holds
+    The model is called as `model(rows, ids, mask=, hop=, own=, pe=, seeds=, codes=)`, and with
+    `joined=` where `options.adjacency` asks for it. `codes` holds
     the codebook entry last given to each node (-1 before the first); it lives here, outside the
     model, moves only in training, and is saved for the training nodes. Evaluation always sees the
     tokens of epoch 0, so that it gives the same answer twice.
@@ -195,6 +196,7 @@ class TokenFeed:
             resample=o.resample and train,
             shuffle=train,
             sampler=self._sampler,
+            adjacency=o.adjacency,
             num_workers=o.num_workers,
             pin_memory=torch.cuda.is_available(),
             seed=self._seed,
@@ -206,6 +208,7 @@ class TokenFeed:
         device = device_of(model)
         self.codes = self.codes.to(device)
         b = batch.to(device)
+        joined = {} if b.joined is None else {"joined": b.joined}
         with foreign(getattr(model, "_orig_mod", model), "the model"):
             logits = model(
                 b.rows.float(),
@@ -216,5 +219,6 @@ class TokenFeed:
                 pe=b.pe,
                 seeds=b.seeds,
                 codes=self.codes,
+                **joined,
             )
         return checked_logits(model, logits, rows=len(b.seeds), out_channels=self.out_channels)

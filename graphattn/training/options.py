@@ -111,6 +111,8 @@ class TokenOptions:
         resample: Draw anew each epoch; False keeps the first draw, as the paper does.
         batch_size: Seeds a training step, of all processes that train together.
         eval_batch_size: Seeds a forward in evaluation.
+        adjacency: Tell the model which tokens of a seed are joined by an edge; for LargeGT with
+            `model.local gin`.
         num_workers: Threads that draw ahead; changes no bit of the result.
 
     Raises:
@@ -127,6 +129,7 @@ class TokenOptions:
     resample: bool = True
     batch_size: int = 512
     eval_batch_size: int = 1024
+    adjacency: bool = False
     num_workers: int = 0
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from torch_geometric.utils import erdos_renyi_graph
 
 from graphattn.graph import CSRGraph
 from graphattn.models.largegt import LargeGT
+from graphattn.ops.joined import joined_tokens
 from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.ops.propagate import propagate
 
@@ -80,6 +81,9 @@ OPTIONS = [
     {"hop_embedding": True, "num_own_hops": 3},
     {"hops": "channels", "hop_embedding": True, "num_own_hops": 2, "scope": "local"},
     {"direction": "both", "hop_embedding": True},
+    {"local": "gin", "hops": "channels"},
+    {"local": "gin", "normalize": "sigmoid", "update_norm": None, "adjacency": True}
+    | {"hop_embedding": True, "num_own_hops": 2, "num_layers": 2, "aggregators": ("sum", "max")},
 ]
 
 
@@ -92,6 +96,7 @@ def call(model, graph, x, seeds, codes=None):
         rows = torch.cat([rows, propagate(graph.reverse(), x, 2)[:, 1:]], dim=1)
     own = propagate(graph, x, model.num_own_hops) if model.num_own_hops else None
     pe = make_pe(model.pe_channels)
+    joined = {"joined": joined_tokens(graph, tokens)} if model.adjacency else {}
     return model(
         rows,
         tokens.ids,
@@ -101,6 +106,7 @@ def call(model, graph, x, seeds, codes=None):
         pe=None if pe is None else pe.index_select(0, seeds),
         seeds=seeds,
         codes=codes,
+        **joined,
     )
 
 
@@ -223,6 +229,9 @@ def test_compiles_without_a_graph_break(options, unchecked):
         ({"scope": "global", "num_own_hops": 2}, "num_own_hops needs the local module"),
         ({"scope": "local", "pe_channels": 2}, "pe_channels needs the global module"),
         ({"direction": "both"}, "direction='both' needs hop_embedding=True"),
+        ({"local": "gnn"}, "local must be one of attention, gin: got 'gnn'"),
+        ({"adjacency": True}, "options of local='gin': got True, softmax, .* local='attention'"),
+        ({"local": "gin", "scope": "global"}, "local and adjacency need the local module"),
     ],
 )
 def test_bad_options_fail_at_construction(options, words, unchecked):
@@ -236,5 +245,7 @@ def test_bad_batches_say_what_would_be_right():
         LargeGT(CHANNELS, 4, CLASSES)(rows[:, :2], ids)
     with pytest.raises(ValueError, match="hop must be given: hop_embedding=True"):
         LargeGT(CHANNELS, 4, CLASSES, hop_embedding=True)(rows, ids)
+    with pytest.raises(ValueError, match="joined must be given exactly when adjacency is: got no"):
+        LargeGT(CHANNELS, 4, CLASSES, local="gin", adjacency=True)(rows, ids)
     with pytest.raises(ValueError, match="own must hold 3 hops"):
         LargeGT(CHANNELS, 4, CLASSES, num_own_hops=2)(rows, ids)
