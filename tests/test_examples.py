@@ -11,7 +11,11 @@ from graphattn.config import RunConfig
 from graphattn.keys import read_yaml
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-ARGUMENTS = {"digits.py": ["--seeds", "0", "--out", "runs/demo"]}
+ARGUMENTS = {
+    "digits.py": ["--seeds", "0", "--out", "runs/demo"],
+    "gin_attention_in_pyg.py": ["--size", "12"],
+    "gps_with_codebook.py": ["--nodes", "600"],
+}
 
 
 def run(path: Path, argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch_geometric.nn import BatchNorm
 
 from graphattn.checks import check_least
-from graphattn.ops.codebook import code_sums, nearest_code, recount, smooth_sizes
+from graphattn.ops.codebook import SMOOTHING, code_sums, nearest_code, recount, smooth_sizes
 from graphattn.ops.ranks import ALONE, Ranks
 
 
@@ -31,7 +31,8 @@ class CodebookAttention(nn.Module):
     How many nodes a code stands for is counted exactly when the caller keeps one code per node of
     the graph (``codes``, ``seeds``): nodes never visited count nowhere. Without that, the moving
     average of the cluster sizes takes its place, so the layer serves as global attention over the
-    node features of any PyG model.
+    node features of any PyG model; a code has no say while that average is no more than smoothing
+    gives a code that never had a node.
 
     Where several processes train one model, the codes follow the batches of all of them
     (:attr:`ranks`): sums and counts are added up in one message, and who joined which code is told
@@ -222,14 +223,17 @@ class CodebookAttention(nn.Module):
 
     def _scored(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries ``[heads, nodes, channels]``, the codes' keys, what each code counts."""
-        size = torch.where(self.count.sum() > 0, self.count.to(self.keys.dtype), self.cluster_size)
+        # What smoothing alone keeps a code at, without a node: such codes lie anywhere.
+        alive = self.cluster_size > 2.0 * SMOOTHING / (1.0 - self.decay)
+        moving = self.cluster_size.masked_fill(~alive, 0.0)
+        size = torch.where(self.count.sum() > 0, self.count.to(self.keys.dtype), moving)
         # The backward needs the keys of now, and update() changes the buffer in place.
         keys = self.keys.clone() if self.training else self.keys
         if u.device.type == "cpu" and not torch.compiler.is_compiling():
             # A code without nodes has no say; often most have none. Elsewhere: no sync.
-            alive = size.nonzero().squeeze(1)
-            if 0 < alive.numel() < size.numel():
-                size, keys = size.index_select(0, alive), keys.index_select(0, alive)
+            kept = size.nonzero().squeeze(1)
+            if 0 < kept.numel() < size.numel():
+                size, keys = size.index_select(0, kept), keys.index_select(0, kept)
         q = self.lin_query(u).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         # A code without nodes gets -inf; while no code has any, none is preferred.
         return q, keys, torch.where(size.sum() > 0, size.log(), torch.zeros_like(size))

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+SMOOTHING = 1e-5  # nodes added to each code, so that none has none
 _CHUNK = 1 << 24  # products of nodes and codes that exist at once: 64 MB in float32
 
 
@@ -57,7 +58,9 @@ def code_sums(
     return counts, sums
 
 
-def smooth_sizes(size: Float[Tensor, " codes"], *, eps: float = 1e-5) -> Float[Tensor, " codes"]:
+def smooth_sizes(
+    size: Float[Tensor, " codes"], *, eps: float = SMOOTHING
+) -> Float[Tensor, " codes"]:
     r"""Lifts empty codes off zero and keeps the total (Laplace smoothing).
 
     .. math:: s_j \leftarrow \frac{s_j + \epsilon}{n + M\epsilon}\, n, \qquad n = \sum_j s_j

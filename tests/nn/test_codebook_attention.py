@@ -174,3 +174,20 @@ def test_following_puts_each_code_at_the_mean_of_its_nodes_and_lets_gradients_th
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
     with pytest.raises(ValueError, match="evaluation mode"), layer.train().following(x, pe):
         pass
+
+
+def test_codes_without_nodes_have_no_say_in_the_plain_use_either():
+    """Such codes lie anywhere, 1e5 away at first; attention to them once ended in NaN."""
+    torch.manual_seed(0)
+    layer = CodebookAttention(4, head_channels=4, heads=2, global_channels=4, codebook_size=64)
+    x = torch.randn(20, 4)
+    for _ in range(200):
+        layer(x)
+    layer.eval()
+    joined = torch.zeros(64, dtype=torch.bool)
+    joined[layer.update(layer.encode(x))] = True
+    *_, bias = layer._scored(layer.encode(x))
+    assert bias.isfinite().all() and bias.numel() == joined.sum() < 64
+    seen = layer.weights(x)
+    assert (seen.sum(-1) - 1).abs().max() < 1e-5
+    assert layer(x).abs().max() < 1e2
