@@ -24,7 +24,12 @@ from graphattn.nn import CodebookAttention, GPSLayer, GPSStack
 def layer(channels: int) -> GPSLayer:
     """GraphSAGE along roads, beside attention to a codebook of the whole city."""
     attn = CodebookAttention(
-        channels, head_channels=channels // 2, heads=2, global_channels=channels, codebook_size=256
+        channels,
+        head_channels=channels // 2,
+        heads=2,
+        global_channels=channels,
+        codebook_size=256,
+        reseed_below=1.0,  # codes that no node is near go to where nodes are
     )
     return GPSLayer(channels, SAGEConv(channels, channels), attn)
 

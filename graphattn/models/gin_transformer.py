@@ -152,4 +152,5 @@ def _global(scope: str, channels: int, heads: int, codebook_size: int) -> nn.Mod
         heads=heads,
         global_channels=channels,
         codebook_size=codebook_size,
+        reseed_below=1.0,  # a code that no node of the graph is near goes to where nodes are
     )
