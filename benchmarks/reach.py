@@ -92,12 +92,11 @@ def write(runs: Path) -> None:
             read_influence(run / "influence.json"),
         )
         low, high = reach.R_ci
-        share = reach.curve / reach.curve.sum()
         found.append(
             {"data": dataset, "model": model, "depth": depth, "test": result["test"]}
             | {"R": reach.R, "R_ci": [low, high], "tail": reach.tail_share}
             | {"seeds": len(reach.seeds), "engine": reach.about["engine"]}
-            | {"last_hop": float(share[-1]), "command": f"graphattn train {command}"}
+            | {"fall": _fall(reach.curve), "command": f"graphattn train {command}"}
         )
     RESULTS.write_text(json.dumps({"measure": MEASURE, "rows": found}, indent=1) + "\n")
     print(table(found))
@@ -121,14 +120,23 @@ def table(found: list[dict[str, Any]]) -> str:
         rows_of = {(row["model"], row["depth"]): row for row in found if row["data"] == dataset}
         if not rows_of:
             continue
-        lines += [f"| {dataset} | " + " | ".join(f"depth {d}" for d in DEPTHS) + " |"]
-        lines += ["|" + "---|" * (len(DEPTHS) + 1)]
+        depths = " | ".join(f"depth {d}" for d in DEPTHS)
+        lines += [f"| {dataset} | {depths} | log10 T16 / T0 at depth 16 |"]
+        lines += ["|" + "---|" * (len(DEPTHS) + 2)]
         for model in MODELS:
             cells = [_cell(rows_of.get((model, depth))) for depth in DEPTHS]
             if any(cells):
+                fall = rows_of.get((model, DEPTHS[-1]), {}).get("fall")
+                cells.append("" if fall is None else f"{fall:.1f}")
                 lines.append(f"| {model} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _fall(curve: Any) -> float | None:
+    """By how many powers of ten hop 16 has less than hop 0; None where it has nothing."""
+    first, last = float(curve[0]), float(curve[MEASURE["max_hops"]])
+    return math.log10(last / first) if first > 0 and last > 0 else None
 
 
 def _cell(row: dict[str, Any] | None) -> str:
