@@ -8,6 +8,7 @@ import argparse
 import batches
 import eccentricity
 import fanout
+import gin_attention
 import influence
 import propagation
 import threads
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "threads": threads,
     "eccentricity": eccentricity,
     "influence": influence,
+    "gin_attention": gin_attention,
 }
 
 

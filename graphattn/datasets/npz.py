@@ -84,7 +84,7 @@ def load_npz(path: str | Path, *, nan: str = "error", max_bytes: int = 2**35) ->
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; give the path of a .npz data file.")
-    arrays = _read(path, max_bytes)
+    arrays = read_npz(path, max_bytes)
     try:
         data = _to_data(arrays, path.stem, max_bytes)
         if nan != "error":
@@ -119,6 +119,11 @@ def named(name: str, root: str | Path | None = None, *, nan: str = "error") -> D
         >>> named("pair", root).name
         'pair'
     """
+    return load_npz(path_of(name, root), nan=nan)
+
+
+def path_of(name: str, root: str | Path | None = None) -> Path:
+    """The file `<root>/<name>.npz`, with the errors of `named`."""
     folder = Path(root or os.environ.get("GRAPHATTN_DATA") or "")
     if folder == Path() or not folder.is_dir():
         came = f"{folder} is not a folder" if folder != Path() else "none was given"
@@ -134,10 +139,11 @@ def named(name: str, root: str | Path | None = None, *, nan: str = "error") -> D
             f"There is no data set {name!r} in {folder}: {hint}There are "
             f"{', '.join(known) or 'no .npz files at all'}."
         )
-    return load_npz(folder / f"{name}.npz", nan=nan)
+    return folder / f"{name}.npz"
 
 
-def _read(path: Path, max_bytes: int) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, max_bytes: int) -> dict[str, NDArray[Any]]:
+    """All arrays of a file, or `CorruptDataset`."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -164,25 +170,25 @@ def _to_data(arrays: Mapping[str, NDArray[Any]], stem: str, max_bytes: int) -> D
     if "edge_index" not in arrays:
         kind = "a hypergraph" if "hyperedge_index" in arrays else f"only {sorted(arrays)}"
         raise ValueError(f"edge_index is needed, [2, edges]: got {kind}; this reads graphs.")
-    meta = _meta(arrays)
+    meta = meta_of(arrays)
     metric = str(meta.get("metric", "accuracy"))
     data = Data(edge_index=_ids(arrays["edge_index"]))
-    x = _features(arrays, max_bytes)
+    x = features_of(arrays, max_bytes)
     if x is not None:
         data.x = torch.from_numpy(x)
     if "y" in arrays:
-        data.y = _labels(arrays["y"])
+        data.y = labels_of(arrays["y"])
     if x is None:  # with features, they count the nodes
         declared = meta.get("num_nodes") if data.get("y") is None else None
         data.num_nodes = declared if isinstance(declared, int) else count_nodes(data)
     check_edges(data.edge_index, count_nodes(data))
     for key in MASKS + PER_NODE:
         if key in arrays:
-            _check_rows(key, arrays[key], count_nodes(data), "nodes")
+            check_rows(key, arrays[key], count_nodes(data), "nodes")
             data[key] = torch.from_numpy(arrays[key])
     for key in PER_EDGE:
         if key in arrays:
-            _check_rows(key, arrays[key], data.edge_index.size(-1), "edges")
+            check_rows(key, arrays[key], data.edge_index.size(-1), "edges")
             data[key] = torch.from_numpy(arrays[key])
     data.name = str(meta.get("name", stem))
     data.metric = METRICS.get(metric, metric)
@@ -190,7 +196,8 @@ def _to_data(arrays: Mapping[str, NDArray[Any]], stem: str, max_bytes: int) -> D
     return data
 
 
-def _meta(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def meta_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """The description of a file; a `ValueError` where it is no JSON object."""
     if "meta" not in arrays:
         return {}
     text = arrays["meta"]
@@ -221,7 +228,8 @@ def _ids(edges: NDArray[Any]) -> torch.Tensor:
     return _whole({"edge_index": edges}, "edge_index")
 
 
-def _labels(y: NDArray[Any]) -> torch.Tensor:
+def labels_of(y: NDArray[Any]) -> torch.Tensor:
+    """Labels as int64, -1 where there is none; a `ValueError` where they are fractions."""
     if y.dtype.kind == "f":
         known = np.where(np.isnan(y), -1.0, y).astype(np.float64)
         if not (np.rint(known) == known).all():
@@ -230,7 +238,8 @@ def _labels(y: NDArray[Any]) -> torch.Tensor:
     return _whole({"y": y}, "y")
 
 
-def _features(arrays: Mapping[str, NDArray[Any]], max_bytes: int) -> NDArray[np.float32] | None:
+def features_of(arrays: Mapping[str, NDArray[Any]], max_bytes: int) -> NDArray[np.float32] | None:
+    """Features as one dense table, None where there are none; an error where they do not fit."""
     if "x" in arrays:
         if arrays["x"].ndim != 2 or arrays["x"].dtype.kind not in "fiub":
             raise TypeError(
@@ -281,7 +290,8 @@ def _dense(sparse: Mapping[str, NDArray[Any]], max_bytes: int) -> NDArray[np.flo
     return x
 
 
-def _check_rows(key: str, array: NDArray[Any], count: int, what: str) -> None:
+def check_rows(key: str, array: NDArray[Any], count: int, what: str) -> None:
+    """Refuses an array that has not one row of numbers for each of what there is."""
     if array.ndim < 1 or len(array) != count or array.dtype.kind not in "iufb":
         raise ValueError(
             f"{key} must have one number a row for {count} {what}: got {array.dtype} "

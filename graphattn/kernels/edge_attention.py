@@ -62,7 +62,7 @@ def edge_dots(ptr: _Ints, perm: _Ints, col: _Ints, q: _Floats, k: _Floats, out: 
         >>> out.tolist()
         [[4.0]]
     """
-    run_chunks(_dots, _all_dots, _num_chunks(perm), ptr, perm, col, q, k, out)
+    run_chunks(_dots, _all_dots, num_edge_chunks(perm), ptr, perm, col, q, k, out)
 
 
 def edge_sums(
@@ -85,7 +85,7 @@ def edge_sums(
         >>> out.tolist()
         [[[2.0]]]
     """
-    run_chunks(_sums, _all_sums, _num_chunks(perm), ptr, perm, col, weights, v, out)
+    run_chunks(_sums, _all_sums, num_edge_chunks(perm), ptr, perm, col, weights, v, out)
 
 
 def edge_softmax(ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats) -> None:
@@ -103,16 +103,17 @@ def edge_softmax(ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats) -> None
         >>> out.tolist()
         [[0.5], [0.5]]
     """
-    run_chunks(_softmax, _all_softmax, _num_chunks(perm), ptr, perm, scores, out)
+    run_chunks(_softmax, _all_softmax, num_edge_chunks(perm), ptr, perm, scores, out)
 
 
-def _num_chunks(perm: _Ints) -> int:
+def num_edge_chunks(perm: _Ints) -> int:
+    """Gives how many chunks the rows of these edges are worth: one a thread, or one."""
     return get_num_threads() if perm.size >= _FEW else 1
 
 
 @njit(cache=True, nogil=True)
-def _rows(chunk: int, num_chunks: int, ptr: _Ints) -> tuple[Any, Any]:
-    """The rows of a chunk: about as many edges in each."""
+def chunk_rows(chunk: int, num_chunks: int, ptr: _Ints) -> tuple[Any, Any]:
+    """Gives the first row of a chunk and the one after its last: about as many edges in each."""
     num_edges = np.int64(ptr[-1])
     start = np.searchsorted(ptr, chunk * num_edges // num_chunks)
     stop = np.searchsorted(ptr, (chunk + 1) * num_edges // num_chunks)
@@ -136,7 +137,7 @@ def _dots(
     k: _Floats,
     out: _Floats,
 ) -> None:
-    start, stop = _rows(chunk, num_chunks, ptr)
+    start, stop = chunk_rows(chunk, num_chunks, ptr)
     for row in range(start, stop):
         for slot in range(ptr[row], ptr[row + 1]):
             edge = perm[slot]
@@ -165,7 +166,7 @@ def _sums(
     v: _Floats,
     out: _Floats,
 ) -> None:
-    start, stop = _rows(chunk, num_chunks, ptr)
+    start, stop = chunk_rows(chunk, num_chunks, ptr)
     for row in range(start, stop):
         out[row] = 0.0
         for slot in range(ptr[row], ptr[row + 1]):
@@ -187,7 +188,7 @@ def _all_softmax(num_chunks: int, *arrays: Any) -> None:
 def _softmax(
     chunk: int, num_chunks: int, ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats
 ) -> None:
-    start, stop = _rows(chunk, num_chunks, ptr)
+    start, stop = chunk_rows(chunk, num_chunks, ptr)
     for row in range(start, stop):
         edges = perm[ptr[row] : ptr[row + 1]]
         for head in range(scores.shape[1]):

@@ -5,7 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from graphattn.nn.gin_heads import GINHeads, GINOptions
-from graphattn.ops.gin_attention import Contrast, gather_tokens, rotate, token_weights
+from graphattn.ops.gin_attention import gather_tokens, rotate, token_weights
+from graphattn.ops.token_scores import Contrast
 
 
 class GINAttention(GINHeads):

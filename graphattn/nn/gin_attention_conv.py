@@ -1,25 +1,20 @@
 """GIN-attention along the edges of a graph, in memory of about one number an edge and head."""
 
+from itertools import chain
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric import EdgeIndex
 from torch_geometric.typing import SparseTensor
-from torch_geometric.utils import is_torch_sparse_tensor, to_edge_index
 
 from graphattn.checks import check_choice, check_least
+from graphattn.nn.edge_inputs import add_loops, degree_scales, mean_log_degree, read_edges
 from graphattn.nn.gin_heads import GINHeads, GINOptions
-from graphattn.ops.edge_attention import (
-    EdgePlan,
-    edge_dots,
-    edge_max,
-    edge_softmax,
-    edge_sums,
-    plan_edges,
-    row_sums,
-    strongest_edges,
-)
+from graphattn.ops.attend_edges import EdgeProjections, attend_edges
+from graphattn.ops.edge_aggregates import aggregate_edges
+from graphattn.ops.edge_attention import EdgePlan, edge_dots, edge_softmax, plan_edges
+from graphattn.ops.edge_extremes import strongest_edges
 
 _SCALERS = ("identity", "amplification", "attenuation")
 
@@ -145,7 +140,7 @@ class GINAttentionConv(GINHeads):
                 "no deg; right would be deg=degree(edge_index[1]).long().bincount()."
             )
         self.scalers, self.add_self_loops = tuple(scalers), add_self_loops
-        self.register_buffer("log_degree", _mean_log_degree(deg), persistent=deg is not None)
+        self.register_buffer("log_degree", mean_log_degree(deg), persistent=deg is not None)
         if edge_dim is not None:
             check_least(1, edge_dim=edge_dim)
         hidden = heads * head_dim
@@ -188,15 +183,36 @@ class GINAttentionConv(GINHeads):
             given = "none" if edge_attr is None else "some"
             raise ValueError(f"edge_attr must be given exactly when edge_dim is: got {given}.")
         sources, targets = x if isinstance(x, tuple) else (x, x)
-        edges, edge_weight = _edges(edge_index, edge_weight)
+        edges, edge_weight = read_edges(edge_index, edge_weight)
         if self.add_self_loops:
-            edges, edge_attr, edge_weight = _looped(edges, edge_attr, edge_weight, targets.size(0))
+            edges, edge_attr, edge_weight = add_loops(
+                edges, edge_attr, edge_weight, targets.size(0)
+            )
         plan = plan_edges(edges[1], edges[0], targets.size(0), sources.size(0))
+        is_plain = self.scalers == ("identity",) and edge_weight is None
+        if is_plain and self._only_sums(sources, targets, edge_attr):  # less to keep
+            z, weights = self._attend(sources, targets, edge_attr, plan)
+            out = self._update(z.transpose(0, 1))
+            return (out, (edges, weights)) if return_attention_weights else out
         weights, kept = self._weights(sources, targets, edge_attr, plan)
         returned = weights = weights if edge_weight is None else weights * edge_weight.unsqueeze(1)
         weights = F.dropout(weights, self.options.dropout, self.training)
         out = self._update(self._gather(sources, targets, weights, kept, plan))
         return (out, (edges, returned)) if return_attention_weights else out
+
+    def _attend(
+        self, sources: Tensor, targets: Tensor, edge_attr: Tensor | None, plan: EdgePlan
+    ) -> tuple[Tensor, Tensor]:
+        """Sums with the own value, ``[N, H, head_dim]``, and weights."""
+        linears = (self.lin_query, self.lin_key, self.lin_value, self.lin_self)
+        pairs = [(None, None) if m is None else (m.weight, m.bias) for m in linears]
+        edge = None if self.lin_edge is None else self.lin_edge.weight
+        projections = EdgeProjections._make([*chain.from_iterable(pairs), edge])
+        scale = self.lin_query.weight.new_full((self.heads,), self.head_dim**-0.5)
+        scale = scale if self.log_sharpness is None else scale * self.log_sharpness.exp()
+        weight = scale.new_zeros(self.heads) if self.self_weight is None else self.self_weight
+        options = (projections, scale, weight, plan, self.options.normalize)
+        return attend_edges(sources, targets, edge_attr, *options)
 
     def _weights(
         self, sources: Tensor, targets: Tensor, edge_attr: Tensor | None, plan: EdgePlan
@@ -259,40 +275,15 @@ class GINAttentionConv(GINHeads):
         narrow = sources if self.lin_value is None else self.lin_value(sources)
         v = self._wide(narrow)
         own = v if sources is targets else self._own(targets)
-        if {"mean", "var"} & set(aggregators):
-            degree = row_sums(weights, plan).unsqueeze(-1)
-            degree = degree.masked_fill(degree == 0, 1.0)
-        if {"sum", "mean", "var"} & set(aggregators):
-            total = edge_sums(weights, v, plan)
-        parts = {}
-        for name in aggregators:
-            if name == "sum":
-                parts[name] = total
-            elif name == "mean":
-                parts[name] = total / degree
-            elif name == "var":
-                second = edge_sums(weights, v.square(), plan) / degree
-                parts[name] = (second - (total / degree).square()).clamp(min=0)
-            elif name == "max":
-                parts[name] = edge_max(v, kept, own, plan)
-            else:
-                parts[name] = -edge_max(-v, kept, -own, plan)
+        parts = aggregate_edges(weights, v, own, kept, aggregators, plan)
         stack = []
-        for scale in self._scales(plan, v.dtype):
+        for scale in degree_scales(self.scalers, plan.ptr, self.log_degree.to(v.dtype)):
             for name, part in parts.items():
                 scaled = (part if scale is None else part * scale).transpose(0, 1)
                 stack.append(
                     self._add_self(scaled, own.transpose(0, 1)) if name == "sum" else scaled
                 )
         return torch.cat(stack, dim=-1).to(narrow.dtype)
-
-    def _scales(self, plan: EdgePlan, dtype: torch.dtype) -> list[Tensor | None]:
-        if self.scalers == ("identity",):
-            return [None]
-        degrees = plan.ptr.diff().clamp(min=1).to(dtype)
-        amplified = (torch.log(degrees + 1) / self.log_degree.to(dtype)).view(-1, 1, 1)
-        scales = {"identity": None, "amplification": amplified, "attenuation": 1 / amplified}
-        return [scales[name] for name in self.scalers]
 
     def _update(self, stack: Tensor) -> Tensor:
         out = self.mlp(stack).transpose(0, 1).flatten(1)
@@ -305,44 +296,3 @@ class GINAttentionConv(GINHeads):
     def _wide(self, x: Tensor) -> Tensor:
         """Splits heads, in single precision at least."""
         return self._split(x).to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _mean_log_degree(deg: Tensor | None) -> Tensor:
-    if deg is None:
-        return torch.ones(())
-    count = deg.to(torch.float64)
-    logs = torch.log(torch.arange(deg.size(0), dtype=torch.float64, device=deg.device) + 1)
-    return ((logs * count).sum() / count.sum()).float()
-
-
-def _edges(
-    edge_index: Tensor | SparseTensor, edge_weight: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Edges as ``[2, edges]`` with the source first, and their weights."""
-    if isinstance(edge_index, EdgeIndex):
-        return edge_index.as_tensor(), edge_weight
-    if isinstance(edge_index, SparseTensor):
-        row, col, value = edge_index.coo()
-        return torch.stack([col, row]), value if edge_weight is None else edge_weight
-    if is_torch_sparse_tensor(edge_index):
-        edges, value = to_edge_index(edge_index)
-        return edges.flip(0), value if edge_weight is None else edge_weight
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(
-            f"edge_index must be [2, edges]: got {list(edge_index.shape)}; "
-            "a [edges, 2] table becomes right with edge_index.t()."
-        )
-    return edge_index, edge_weight
-
-
-def _looped(
-    edges: Tensor, edge_attr: Tensor | None, edge_weight: Tensor | None, num_nodes: int
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    loops = torch.arange(num_nodes, device=edges.device, dtype=edges.dtype)
-    edges = torch.cat([edges, loops.expand(2, -1)], dim=1)
-    if edge_attr is not None:
-        blank = edge_attr.new_zeros(num_nodes, edge_attr.size(1))
-        edge_attr = torch.cat([edge_attr, blank])
-    if edge_weight is not None:
-        edge_weight = torch.cat([edge_weight, edge_weight.new_ones(num_nodes)])
-    return edges, edge_attr, edge_weight

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from graphattn.checks import check_choice, check_least
 from graphattn.nn.head_mlp import HeadMLP
-from graphattn.ops.gin_attention import AttentionRule
+from graphattn.ops.token_scores import AttentionRule
 
 _AGGREGATORS = ("sum", "mean", "var", "max", "min")
 
@@ -105,6 +105,29 @@ class GINHeads(nn.Module):
         o = self.options
         dropout = o.dropout if self.training else 0.0
         return AttentionRule(o.normalize, o.threshold, o.top_k, dropout)
+
+    def _only_sums(self, *features: Tensor | None) -> bool:
+        """Whether weights that are not cut make sums, of numbers that kernels of the CPU take."""
+        o, own = self.options, self.lin_query.weight
+        # What replaced a projection may do more than multiply by its weight.
+        linears = [m for m in self.children() if m is not self.mlp and m is not self.lin_out]
+        return (
+            o.aggregators == ("sum",)
+            and self._rule().keeps_all
+            and not o.differential
+            and not self._rule().dropout
+            and all(
+                x.device.type == "cpu" and x.dtype == own.dtype
+                for x in (*features, own)
+                if x is not None
+            )
+            and own.dtype in (torch.float32, torch.float64)
+            and not torch.is_autocast_enabled("cpu")
+            and all(
+                type(m) is nn.Linear and not (m._forward_hooks or m._forward_pre_hooks)
+                for m in linears
+            )
+        )
 
     def _sharpen(self, q: Tensor) -> Tensor:
         """Multiplies queries, heads in the last axis but one, by the sharpness of their head."""

@@ -1,11 +1,11 @@
 """Attention along edges that keeps no vector of an edge for the backward pass: products of nodes,
-softmax over the edges of a row, weighted sums and extremes, all differentiable at any order.
+softmax over the edges of a row and weighted sums, all differentiable at any order.
 """
 
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from graphattn.kernels import edge_attention as kernels
@@ -50,8 +50,8 @@ def plan_edges(
         >>> plan_edges(torch.tensor([1, 0]), torch.tensor([0, 0]), 2, 1).ptr.tolist()
         [0, 1, 2]
     """
-    small = max(row.size(0), num_rows, num_cols) < 2**31 - 1
-    dtype = torch.int32 if small else torch.int64
+    largest = max(row.size(0), num_rows, num_cols)
+    dtype = torch.int32 if largest < 2**31 - 1 else torch.int64
     row, col = row.to(dtype).contiguous(), col.to(dtype).contiguous()
     return EdgePlan(row, col, *_order(row, num_rows), *_order(col, num_cols))
 
@@ -137,69 +137,8 @@ def edge_softmax(
     return _softmax(scores.contiguous(), *plan)
 
 
-def edge_max(
-    v: Float[Tensor, "cols heads size"],
-    kept: Bool[Tensor, "edges heads"] | None,
-    own: Float[Tensor, "rows heads size"],
-    plan: EdgePlan,
-) -> Float[Tensor, "rows heads size"]:
-    r"""Largest value of each channel among the sources of a target.
-
-    Args:
-        v: Vectors of the sources.
-        kept: Edges that count, for each head; all of them if None.
-        own: What stands where no edge counts.
-        plan: The edges.
-
-    Returns:
-        One vector a target and head. Where sources tie, the first edge has the gradient.
-
-    Example:
-        >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
-        >>> edge_max(torch.tensor([[[1.0]], [[3.0]]]), None, torch.zeros(1, 1, 1), plan)
-        tensor([[[3.]]])
-    """
-    if kept is None:
-        kept = torch.ones(1, v.size(1), dtype=torch.bool, device=v.device)
-        kept = kept.expand(plan.row.size(0), -1)
-    largest, found = _largest(v.contiguous(), kept.contiguous(), plan.row, plan.col, own.size(0))
-    return torch.where(found < plan.row.size(0), largest, own)
-
-
-@torch.no_grad()
-def strongest_edges(
-    weights: Float[Tensor, "edges heads"], count: int, plan: EdgePlan
-) -> Bool[Tensor, "edges heads"]:
-    """Finds the edges of each target with the largest weights, for each head.
-
-    Args:
-        weights: One number an edge and head.
-        count: How many edges of a target; those that tie with the last are found, too.
-        plan: The edges.
-
-    Returns:
-        Whether an edge is among them.
-
-    Example:
-        >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
-        >>> strongest_edges(torch.tensor([[0.2], [0.8]]), 1, plan).squeeze(1).tolist()
-        [False, True]
-    """
-    row = plan.row.long()
-    order = weights.argsort(dim=0, descending=True, stable=True)
-    order = order.gather(0, row[order].argsort(dim=0, stable=True))
-    start, stop = plan.ptr[:-1].long(), plan.ptr[1:].long()
-    last = torch.minimum(start + count, stop).sub(1).clamp(min=0).index_select(0, row)
-    least = weights.gather(0, order.index_select(0, last))
-    return weights >= least
-
-
 def _parts(count: int, width: int, at_least: int = 1) -> range:
     return range(0, count, max(_CHUNK // max(width, 1), at_least))
-
-
-def _chunk_stop(part: range, start: int) -> int:
-    return min(start + part.step, part.stop)
 
 
 def plain_dots(q: Tensor, k: Tensor, plan: EdgePlan) -> Tensor:
@@ -207,7 +146,7 @@ def plain_dots(q: Tensor, k: Tensor, plan: EdgePlan) -> Tensor:
     out = q.new_empty(plan.row.size(0), q.size(1))
     parts = _parts(out.size(0), q.size(1) * q.size(2))
     for start in parts:
-        part = slice(start, _chunk_stop(parts, start))
+        part = slice(start, min(start + parts.step, parts.stop))
         ends = q.index_select(0, plan.row[part]) * k.index_select(0, plan.col[part])
         out[part] = ends.sum(-1)
     return out
@@ -218,16 +157,14 @@ def plain_sums(weights: Tensor, v: Tensor, plan: EdgePlan) -> Tensor:
 
     Edges are added in their order by target, so that sums are the same in every run.
     """
-    num_rows = plan.ptr.size(0) - 1
-    out = v.new_zeros(num_rows, v.size(1), v.size(2))
-    ptr = plan.ptr.long()
-    parts = _parts(plan.perm.size(0), v.size(1) * v.size(2), num_rows)
+    out = v.new_zeros(plan.ptr.size(0) - 1, v.size(1), v.size(2))
+    parts = _parts(plan.perm.size(0), v.size(1) * v.size(2), out.size(0))
     for start in parts:
-        stop = _chunk_stop(parts, start)
+        stop = min(start + parts.step, parts.stop)
         edges = plan.perm[start:stop]
         vectors = v.index_select(0, plan.col.index_select(0, edges))
         vectors = vectors * weights.index_select(0, edges).unsqueeze(-1)
-        offsets = ptr.clamp(start, stop) - start
+        offsets = plan.ptr.long().clamp(start, stop) - start
         out += torch.segment_reduce(vectors, "sum", offsets=offsets, axis=0, unsafe=True)
     return out
 
@@ -266,15 +203,9 @@ def _(index: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("graphattn::edge_dots", mutates_args=())
 def _dots(
-    q: Tensor,
-    k: Tensor,
-    row: Tensor,
-    col: Tensor,
-    ptr: Tensor,
-    perm: Tensor,
-    t_ptr: Tensor,
+    q: Tensor, k: Tensor, row: Tensor, col: Tensor, ptr: Tensor, perm: Tensor, t_ptr: Tensor,
     t_perm: Tensor,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     plan = EdgePlan(row, col, ptr, perm, t_ptr, t_perm)
     if q.device.type != "cpu":
         return plain_dots(q, k, plan)
@@ -291,15 +222,9 @@ def _(q: Tensor, k: Tensor, row: Tensor, *_: Any) -> Tensor:
 
 @torch.library.custom_op("graphattn::edge_sums", mutates_args=())
 def _sums(
-    weights: Tensor,
-    v: Tensor,
-    row: Tensor,
-    col: Tensor,
-    ptr: Tensor,
-    perm: Tensor,
-    t_ptr: Tensor,
-    t_perm: Tensor,
-) -> Tensor:
+    weights: Tensor, v: Tensor, row: Tensor, col: Tensor, ptr: Tensor, perm: Tensor,
+    t_ptr: Tensor, t_perm: Tensor,
+) -> Tensor:  # fmt: skip
     plan = EdgePlan(row, col, ptr, perm, t_ptr, t_perm)
     if v.device.type != "cpu":
         return plain_sums(weights, v, plan)
@@ -316,14 +241,9 @@ def _(weights: Tensor, v: Tensor, row: Tensor, col: Tensor, ptr: Tensor, *_: Any
 
 @torch.library.custom_op("graphattn::edge_softmax", mutates_args=())
 def _softmax(
-    scores: Tensor,
-    row: Tensor,
-    col: Tensor,
-    ptr: Tensor,
-    perm: Tensor,
-    t_ptr: Tensor,
+    scores: Tensor, row: Tensor, col: Tensor, ptr: Tensor, perm: Tensor, t_ptr: Tensor,
     t_perm: Tensor,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     if scores.device.type != "cpu":
         return plain_softmax(scores, EdgePlan(row, col, ptr, perm, t_ptr, t_perm))
     out = torch.empty_like(scores)
@@ -335,34 +255,6 @@ def _softmax(
 @_softmax.register_fake
 def _(scores: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(scores)
-
-
-@torch.library.custom_op("graphattn::edge_max", mutates_args=())
-def _largest(
-    v: Tensor, kept: Tensor, row: Tensor, col: Tensor, num_rows: int
-) -> tuple[Tensor, Tensor]:
-    largest = v.new_full((num_rows, v.size(1), v.size(2)), -torch.inf)
-    found = torch.full_like(largest, row.size(0), dtype=torch.long)
-    parts = _parts(row.size(0), v.size(1) * v.size(2))
-    for is_second in (False, True):  # the values first, then the first edge that has them
-        for start in parts:
-            part = slice(start, _chunk_stop(parts, start))
-            vectors = v.index_select(0, col[part])
-            vectors = vectors.masked_fill(~kept[part].unsqueeze(-1), -torch.inf)
-            index = row[part].long()
-            if is_second:
-                edges = torch.arange(start, part.stop, device=v.device).view(-1, 1, 1)
-                hit = (vectors == largest.index_select(0, index)) & kept[part].unsqueeze(-1)
-                vectors = torch.where(hit, edges, row.size(0))
-            into, how = (found, "amin") if is_second else (largest, "amax")
-            into.scatter_reduce_(0, index.view(-1, 1, 1).expand_as(vectors), vectors, how)
-    return largest, found
-
-
-@_largest.register_fake
-def _(v: Tensor, kept: Tensor, row: Tensor, col: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
-    out = v.new_empty(num_rows, v.size(1), v.size(2))
-    return out, torch.empty_like(out, dtype=torch.long)
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
@@ -403,30 +295,6 @@ def _softmax_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return part - weights * total.index_select(0, plan.row), *[None] * 6
 
 
-def _keep_found(ctx: Any, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
-    v, _, _, col, _ = inputs
-    ctx.shape = v.shape
-    ctx.save_for_backward(output[1], col)
-
-
-def _largest_backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
-    found, col = ctx.saved_tensors
-    num_edges, width = col.size(0), ctx.shape[1] * ctx.shape[2]
-    if not num_edges:
-        return grad.new_zeros(ctx.shape), None, None, None, None
-    source = col.long().index_select(0, found.flatten().clamp(max=num_edges - 1))
-    channel = torch.arange(width, device=col.device).repeat(found.size(0))
-    index = source * width + channel
-    values = grad.flatten().masked_fill(found.flatten() == num_edges, 0.0)
-    total = grad.new_zeros(ctx.shape).flatten()
-    if grad.device.type == "cpu":
-        total = total.scatter_add(0, index, values)
-    else:  # sorts, and so adds in the same order in every run
-        total = total.index_put((index,), values, accumulate=True)
-    return total.view(ctx.shape), None, None, None, None
-
-
 _dots.register_autograd(_dots_backward, setup_context=_keep_both)
 _sums.register_autograd(_sums_backward, setup_context=_keep_both)
 _softmax.register_autograd(_softmax_backward, setup_context=_keep_weights)
-_largest.register_autograd(_largest_backward, setup_context=_keep_found)

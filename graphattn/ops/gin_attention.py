@@ -4,7 +4,6 @@ through fused kernels where the mathematics allows, and in chunks of queries els
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,34 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from graphattn.ops.sigmoid_attention import sigmoid_attention
+from graphattn.ops.token_scores import AttentionRule, Contrast, Scene, query_weights
+
 _CHUNK = 1 << 21  # numbers in one tensor of a chunk of queries: 8 MB in float32
-
-
-class AttentionRule(NamedTuple):
-    """How scores become weights.
-
-    ``normalize`` is "softmax" or "sigmoid". Then weights up to ``threshold`` become 0, then all
-    but the ``top_k`` largest of a row (and those that tie with the last); what stays keeps its
-    value. ``dropout`` is the share of weights dropped at last.
-    """
-
-    normalize: str = "softmax"
-    threshold: float | None = None
-    top_k: int | None = None
-    dropout: float = 0.0
-
-    @property
-    def keeps_all(self) -> bool:
-        """Whether no weight is cut."""
-        return self.threshold is None and self.top_k is None
-
-
-class Contrast(NamedTuple):
-    """Second queries and keys, whose attention is subtracted ``share`` times."""
-
-    q: Float[Tensor, "batch heads tokens size"]
-    k: Float[Tensor, "batch heads tokens size"]
-    share: Float[Tensor, ""]
 
 
 def gather_tokens(
@@ -84,9 +59,13 @@ def gather_tokens(
         >>> [part.shape for part in gather_tokens(x, x, x, aggregators=("sum", "max"))]
         [torch.Size([1, 2, 5, 4]), torch.Size([1, 2, 5, 4])]
     """
-    scene = _Scene(mask, attn_bias, is_causal)
+    if not q.size(2):
+        return [v for _ in aggregators]
+    scene = Scene(mask, attn_bias, is_causal)
     if _is_fused(aggregators, rule, scene):
         return _fused(q, k, v, aggregators, rule.dropout, scene, contrast)
+    if _is_sigmoid_sum(q, k, v, aggregators, rule, scene, contrast):
+        return [sigmoid_attention(q, k, v, mask, is_causal=is_causal)]
     widest = v.size(3) if {"max", "min"} & set(aggregators) else 1
     step = max(1, _CHUNK // (q.size(0) * q.size(1) * q.size(2) * widest))
     chunks = []
@@ -121,8 +100,8 @@ def token_weights(
         >>> token_weights(x, x, is_causal=True)[0, 0].tolist()
         [[1.0, 0.0], [0.5, 0.5]]
     """
-    scene = _Scene(mask, attn_bias, is_causal)
-    return _weights(q, k, rule, scene, contrast, 0, q.size(2))[0]
+    scene = Scene(mask, attn_bias, is_causal)
+    return query_weights(q, k, rule, scene, contrast, 0, q.size(2))[0]
 
 
 def rotate(
@@ -150,26 +129,7 @@ def rotate(
     return x * cos + torch.cat([-right, left], dim=-1) * sin
 
 
-class _Scene(NamedTuple):
-    """Who may see whom."""
-
-    mask: Tensor | None
-    bias: Tensor | None
-    is_causal: bool
-
-    def allowed(self, start: int, stop: int, num_tokens: int, device: torch.device) -> Tensor:
-        """Whether the tokens from start to stop see each, ``[B | 1, H | 1, stop - start, N]``."""
-        seen = torch.ones(1, 1, stop - start, num_tokens, dtype=torch.bool, device=device)
-        if self.is_causal:
-            seen = seen.tril(start)
-        if self.mask is not None:
-            seen = seen & self.mask[:, None, None, :]
-        if self.bias is not None:
-            seen = seen & (self.bias[:, :, start:stop] != -torch.inf)
-        return seen
-
-
-def _is_fused(aggregators: Sequence[str], rule: AttentionRule, scene: _Scene) -> bool:
+def _is_fused(aggregators: Sequence[str], rule: AttentionRule, scene: Scene) -> bool:
     """Whether fused kernels give the same."""
     extremes = bool({"max", "min"} & set(aggregators))
     return (
@@ -177,7 +137,30 @@ def _is_fused(aggregators: Sequence[str], rule: AttentionRule, scene: _Scene) ->
         and rule.keeps_all
         and not (scene.is_causal and scene.mask is not None)  # would need a mask of N x N
         and not (extremes and scene.bias is not None)  # what may be seen differs by token
-        and not ("var" in aggregators and rule.dropout)  # two calls would drop differently
+        and not ({"mean", "var"} & set(aggregators) and rule.dropout)  # degrees drop, too
+    )
+
+
+def _is_sigmoid_sum(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    aggregators: Sequence[str],
+    rule: AttentionRule,
+    scene: Scene,
+    contrast: Contrast | None,
+) -> bool:
+    """Whether it is a sum by sigmoids and nothing else."""
+    return (
+        rule.normalize == "sigmoid"
+        and rule.keeps_all
+        and not rule.dropout
+        and tuple(aggregators) == ("sum",)
+        and scene.bias is None
+        and contrast is None
+        and q.dtype == k.dtype == v.dtype
+        and q.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled(q.device.type)
     )
 
 
@@ -187,7 +170,7 @@ def _fused(
     v: Tensor,
     aggregators: Sequence[str],
     dropout: float,
-    scene: _Scene,
+    scene: Scene,
     contrast: Contrast | None,
 ) -> list[Tensor]:
     hidden = None if scene.mask is None else scene.mask[:, None, None, :]
@@ -224,7 +207,7 @@ def _fused(
     return found
 
 
-def _largest_seen(v: Tensor, scene: _Scene) -> Tensor:
+def _largest_seen(v: Tensor, scene: Scene) -> Tensor:
     """Largest value of each channel among the tokens seen, where these are all, or all before."""
     if scene.is_causal:
         return v.cummax(dim=2).values
@@ -234,57 +217,18 @@ def _largest_seen(v: Tensor, scene: _Scene) -> Tensor:
     return torch.where(largest == -torch.inf, v, largest)
 
 
-def _weights(
-    q: Tensor,
-    k: Tensor,
-    rule: AttentionRule,
-    scene: _Scene,
-    contrast: Contrast | None,
-    start: int,
-    stop: int,
-) -> tuple[Tensor, Tensor]:
-    """Weights of the queries from start to stop, and which of them are not cut."""
-    allowed = scene.allowed(start, stop, k.size(2), q.device)
-    bias = None if scene.bias is None else scene.bias[:, :, start:stop]
-    weights = _normalized(q[:, :, start:stop], k, rule, allowed, bias)
-    if contrast is not None:
-        other = _normalized(contrast.q[:, :, start:stop], contrast.k, rule, allowed, bias)
-        weights = weights - contrast.share * other
-    kept = allowed
-    if rule.threshold is not None:
-        kept = kept & (weights > rule.threshold)
-    if rule.top_k is not None:
-        count = min(rule.top_k, weights.size(3))
-        kept = kept & (weights >= weights.detach().topk(count).values[..., -1:])
-    return (weights if rule.keeps_all else weights.masked_fill(~kept, 0.0)), kept
-
-
-def _normalized(
-    q: Tensor, k: Tensor, rule: AttentionRule, allowed: Tensor, bias: Tensor | None
-) -> Tensor:
-    scores = q @ k.transpose(2, 3) * q.size(3) ** -0.5
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    scores = scores if bias is None else scores + bias
-    if rule.normalize == "sigmoid":
-        return scores.masked_fill(~allowed, -torch.inf).sigmoid()
-    # A token that sees none has only -inf: its scores become 0 first, its weights 0 after.
-    sees_any = allowed.any(-1, keepdim=True)
-    scores = scores.masked_fill(~allowed & sees_any, -torch.inf).masked_fill(~sees_any, 0.0)
-    return scores.softmax(dim=-1).masked_fill(~allowed, 0.0)
-
-
 def _gather_chunk(
     q: Tensor,
     k: Tensor,
     v: Tensor,
     aggregators: tuple[str, ...],
     rule: AttentionRule,
-    scene: _Scene,
+    scene: Scene,
     contrast: Contrast | None,
     start: int,
     stop: int,
 ) -> tuple[Tensor, ...]:
-    weights, kept = _weights(q, k, rule, scene, contrast, start, stop)
+    weights, kept = query_weights(q, k, rule, scene, contrast, start, stop)
     weights = F.dropout(weights, rule.dropout)
     degree = weights.sum(dim=-1, keepdim=True)
     degree = degree.masked_fill(degree == 0, 1.0)

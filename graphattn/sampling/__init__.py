@@ -11,10 +11,12 @@ from graphattn.sampling.store import TokenStore
 from graphattn.sampling.walk_neighborhood import walk_neighborhood
 
 if TYPE_CHECKING:
+    from graphattn.sampling.hypergraph_loader import HypergraphLoader
     from graphattn.sampling.neighbor_loader import NeighborLoader
 
 __all__ = [
     "BottomKSampler",
+    "HypergraphLoader",
     "NeighborLoader",
     "Subgraph",
     "TokenBatch",
@@ -25,4 +27,5 @@ __all__ = [
     "walk_neighborhood",
 ]
 
-__getattr__, __dir__ = lazy("graphattn.sampling", {"NeighborLoader": "neighbor_loader"})  # of PyG
+_OF_PYG = {"HypergraphLoader": "hypergraph_loader", "NeighborLoader": "neighbor_loader"}
+__getattr__, __dir__ = lazy("graphattn.sampling", _OF_PYG)

@@ -8,7 +8,6 @@ import sys
 import pytest
 import torch
 from gin_oracle import gin_attention
-from torch.nn import functional as F
 
 from graphattn.nn.gin_attention import GINAttention
 from graphattn.ops import gin_attention as ops
@@ -24,6 +23,7 @@ OPTIONS = [
     {"top_k": 2, "normalize": "sigmoid", "aggregators": ALL},
     {"differential": True},
     {"differential": True, "threshold": 0.1},
+    {"differential": True, "top_k": 2},
     {"value": "linear", "head_dim": 3, "out_channels": 5, "out_proj": True, "norm": None},
 ]
 
@@ -89,57 +89,6 @@ def test_equals_loops_in_value_and_gradient(options, scene, monkeypatch):
     loops = torch.autograd.grad((theirs * weight).sum(), inputs)
     for got, expected in zip(grads, loops, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
-
-
-def test_vanilla_limit_is_attention_and_a_projection():
-    layer = GINAttention(
-        CHANNELS, HEADS, mlp_ratio=1.0, norm=None, act="identity", out_proj=True, out_channels=5
-    ).double()
-    with torch.no_grad():
-        for weight in (layer.mlp.weight_in, layer.mlp.weight_out):
-            weight.copy_(torch.eye(CHANNELS // HEADS).expand_as(weight))
-        layer.mlp.bias_in.zero_()
-        layer.mlp.bias_out.zero_()
-    x = make_input()[0]
-
-    def split(t):
-        return t.unflatten(-1, (HEADS, -1)).transpose(1, 2)
-
-    q, k = split(x @ layer.lin_query.weight.t()), split(x @ layer.lin_key.weight.t())
-    z = F.scaled_dot_product_attention(q, k, split(x)).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(layer(x), z @ layer.lin_out.weight.t(), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("tokens", [1, 12, 257])
-def test_closed_form_in_single_precision(tokens):
-    torch.manual_seed(0)
-    layer = GINAttention(16, 2, self_weight=0.3, mlp_ratio=0.5)
-    with torch.no_grad():
-        layer.log_sharpness.fill_(math.log(1.7))
-    x = torch.randn(1, tokens, 16, requires_grad=True)
-    future = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
-    parts = []
-    for head in range(2):
-        own = slice(8 * head, 8 * head + 8)
-        q, k = x @ layer.lin_query.weight[own].t(), x @ layer.lin_key.weight[own].t()
-        a = (1.7 * q @ k.transpose(1, 2) / math.sqrt(8)).masked_fill(future, -math.inf).softmax(-1)
-        z = 0.3 * x[..., own] + a @ x[..., own]
-        h = z @ layer.mlp.weight_in[head] + layer.mlp.bias_in[head]
-        h = h / torch.sqrt(h.square().mean(-1, keepdim=True) + 1e-6)
-        parts.append(F.silu(h) @ layer.mlp.weight_out[head] + layer.mlp.bias_out[head])
-    expected, ours = torch.cat(parts, -1), layer(x, is_causal=True)
-    torch.testing.assert_close(ours, expected, rtol=0, atol=2e-6)
-    for got, want in zip(
-        *(
-            torch.autograd.grad(y.mean(), [x, *layer.parameters()], allow_unused=True)
-            for y in (ours, expected)
-        ),
-        strict=True,
-    ):
-        if want is not None:
-            torch.testing.assert_close(got, want, rtol=0, atol=1e-5)
-    low = layer.bfloat16()(x.bfloat16(), is_causal=True).float()
-    assert (low - expected).norm() <= 2e-2 * expected.norm()
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -259,9 +208,10 @@ def test_evaluation_twice_is_the_same_and_training_drops():
     assert not torch.equal(layer(x), layer(x))
 
 
-def test_compiles_without_a_graph_break(unchecked):
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiles_without_a_graph_break(backend, unchecked):
     layer, (x, _, _) = make_layer(), make_input()
-    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(layer, fullgraph=True, backend=backend)
     out = compiled(x)
     torch.testing.assert_close(out, layer(x), rtol=0, atol=1e-12)
     out.square().sum().backward()
@@ -284,7 +234,7 @@ for options in ({"normalize": "sigmoid"}, {"threshold": 0.2, "aggregators": ("su
 def test_chunks_compile_without_a_graph_break():
     # In a process of its own: the check of shapes, even turned off, wraps functions in what
     # cannot be traced inside a checkpoint.
-    subprocess.run([sys.executable, "-c", CHUNKS_COMPILED], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", CHUNKS_COMPILED], check=True, timeout=400)
 
 
 @pytest.mark.parametrize("options", OPTIONS)

@@ -1,0 +1,241 @@
+"""Hypergraphs as others have them: HIF, XGI, HyperNetX, PyG's bipartite graphs, cliques."""
+
+from collections.abc import Hashable, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch_geometric.data import HeteroData
+from torch_geometric.data.hypergraph_data import HyperGraphData
+
+Named = tuple[npt.NDArray[Any], Sequence[Hashable], Sequence[Hashable]]
+"""Incidences ``[2, I]`` by number, and the names of nodes and of hyperedges."""
+
+
+class HypergraphForms:
+    """Abstract: the counts of a hypergraph, and what else it can be written as."""
+
+    node: Tensor
+    edge: Tensor
+    edge_ptr: Tensor
+    node_ptr: Tensor
+    node_names: tuple[Hashable, ...] | None
+    hyperedge_names: tuple[Hashable, ...] | None
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes, isolated ones included."""
+        return self.node_ptr.size(0) - 1
+
+    @property
+    def num_hyperedges(self) -> int:
+        """Number of hyperedges, empty ones included."""
+        return self.edge_ptr.size(0) - 1
+
+    @property
+    def num_incidences(self) -> int:
+        """Number of pairs of a node and a hyperedge, each once."""
+        return self.node.size(0)
+
+    def degree(self) -> Int64[Tensor, " nodes"]:
+        """Counts the hyperedges of each node."""
+        return self.node_ptr.diff().long()
+
+    def size(self) -> Int64[Tensor, " hyperedges"]:
+        """Counts the nodes of each hyperedge."""
+        return self.edge_ptr.diff().long()
+
+    def hyperedge_index(self) -> Int64[Tensor, "2 incidences"]:
+        """Lists the incidences as PyG does: nodes, then hyperedges; by hyperedge, then node."""
+        return torch.stack([self.node, self.edge]).long()
+
+    def to_lists(self) -> list[list[int]]:
+        """Lists the nodes of each hyperedge, by number."""
+        return [part.tolist() for part in torch.split(self.node, self.size().tolist())]
+
+    def to_dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Writes the matrix of nodes by hyperedges, ``[N, M]``: 1 where a node is in."""
+        matrix = self.node.new_zeros((self.num_nodes, self.num_hyperedges), dtype=dtype)
+        matrix[self.node.long(), self.edge.long()] = 1
+        return matrix
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """Writes the matrix of nodes by hyperedges as a SciPy sparse matrix of ones."""
+        index, shape = self._index(), (self.num_nodes, self.num_hyperedges)
+        ones = np.ones(index.shape[1], np.float32)
+        return scipy.sparse.csr_array((ones, (index[0], index[1])), shape=shape)
+
+    def to_data(self) -> HyperGraphData:
+        """Makes a PyG ``HyperGraphData`` with both counts; names stay behind."""
+        counts = {"num_nodes": self.num_nodes, "num_hyperedges": self.num_hyperedges}
+        return HyperGraphData(edge_index=self.hyperedge_index(), **counts)
+
+    def to_bipartite(self) -> HeteroData:
+        """Makes a PyG graph of types "node" and "hyperedge", joined by "in" and back by "has"."""
+        data = HeteroData()
+        data["node"].num_nodes, data["hyperedge"].num_nodes = self.num_nodes, self.num_hyperedges
+        data["node", "in", "hyperedge"].edge_index = self.hyperedge_index()
+        data["hyperedge", "has", "node"].edge_index = self.hyperedge_index().flip(0)
+        return data
+
+    def clique(self, max_size: int) -> tuple[Tensor, Tensor]:
+        """Joins all members of each hyperedge to each other: see :func:`to_cliques`."""
+        return to_cliques(self.to_scipy(), max_size)
+
+    def to_hif(self) -> dict[str, Any]:
+        """Writes what a HIF file holds, for ``json.dump``: see :func:`to_hif`."""
+        return to_hif(self._named_index())
+
+    def to_xgi(self) -> Any:
+        """Makes an ``xgi.Hypergraph``: see :func:`to_xgi`."""
+        return to_xgi(self._named_index())
+
+    def to_hypernetx(self) -> Any:
+        """Makes a ``hypernetx.Hypergraph``: see :func:`to_hypernetx`."""
+        return to_hypernetx(self._named_index())
+
+    def _index(self) -> npt.NDArray[np.int64]:
+        return self.hyperedge_index().cpu().numpy()
+
+    def _named_index(self) -> Named:
+        nodes, edges = self.node_names, self.hyperedge_names
+        return (
+            self._index(),
+            range(self.num_nodes) if nodes is None else nodes,
+            range(self.num_hyperedges) if edges is None else edges,
+        )
+
+
+def to_hif(named: Named) -> dict[str, Any]:
+    """Writes a hypergraph as HIF has it, with all nodes and hyperedges listed.
+
+    Args:
+        named: Incidences and names.
+
+    Returns:
+        What a HIF file holds; ``json.dump`` writes it.
+
+    Raises:
+        TypeError: A name is neither a string nor an integer.
+
+    Example:
+        >>> to_hif((np.array([[0], [0]]), ["a"], range(1)))["incidences"]
+        [{'edge': 0, 'node': 'a'}]
+    """
+    index, nodes, edges = named
+    odd = [name for name in (*nodes, *edges) if not isinstance(name, str | int)]
+    if odd:
+        raise TypeError(f"HIF names are strings or integers: got {odd[0]!r}; rename it.")
+    pairs = zip(*index.tolist(), strict=True)
+    return {
+        "network-type": "undirected",
+        "metadata": {},
+        "nodes": [{"node": name} for name in nodes],
+        "edges": [{"edge": name} for name in edges],
+        "incidences": [{"edge": edges[edge], "node": nodes[node]} for node, edge in pairs],
+    }
+
+
+def to_xgi(named: Named) -> Any:
+    """Makes an ``xgi.Hypergraph``.
+
+    Args:
+        named: Incidences and names.
+
+    Returns:
+        The hypergraph, isolated nodes and empty hyperedges included.
+
+    Raises:
+        ImportError: XGI is not installed.
+    """
+    try:
+        xgi: Any = import_module("xgi")
+    except ImportError as error:
+        raise ImportError(f"to_xgi needs XGI: got {error}; pip install xgi.") from error
+    index, nodes, edges = named
+    made = xgi.Hypergraph()
+    made.add_nodes_from(nodes)
+    for name, members in zip(edges, _lists(index, nodes, len(edges)), strict=True):
+        made.add_edge(members, idx=name)
+    return made
+
+
+def to_hypernetx(named: Named) -> Any:
+    """Makes a ``hypernetx.Hypergraph``.
+
+    Args:
+        named: Incidences and names.
+
+    Returns:
+        The hypergraph.
+
+    Raises:
+        ValueError: A node is isolated or a hyperedge empty: HyperNetX would lose it.
+        ImportError: HyperNetX is not installed.
+
+    Example:
+        >>> to_hypernetx((np.array([[0], [0]]), ["a", "b"], ["e"]))
+        Traceback (most recent call last):
+        ...
+        ValueError: HyperNetX keeps nodes in hyperedges only: got 1 isolated nodes and 0 empty
+        hyperedges; leave them out with subgraph, or use to_xgi or to_hif.
+    """
+    index, nodes, edges = named
+    isolated = len(nodes) - np.unique(index[0]).size
+    empty = len(edges) - np.unique(index[1]).size
+    if isolated or empty:
+        raise ValueError(
+            f"HyperNetX keeps nodes in hyperedges only: got {isolated} isolated nodes and {empty} "
+            "empty hyperedges; leave them out with subgraph, or use to_xgi or to_hif."
+        )
+    try:
+        hypernetx: Any = import_module("hypernetx")
+    except ImportError as error:
+        raise ImportError(
+            f"to_hypernetx needs HyperNetX: got {error}; pip install hypernetx."
+        ) from error
+    return hypernetx.Hypergraph(dict(zip(edges, _lists(index, nodes, len(edges)), strict=True)))
+
+
+def to_cliques(matrix: scipy.sparse.csr_array, max_size: int) -> tuple[Tensor, Tensor]:
+    """Joins all members of each hyperedge to each other.
+
+    Args:
+        matrix: Nodes by hyperedges, of ones.
+        max_size: Members of the largest hyperedge that may be joined.
+
+    Returns:
+        ``edge_index`` ``[2, E]``, both directions and no loops, ordered by target; and for each
+        edge how many hyperedges its ends share.
+
+    Raises:
+        ValueError: A hyperedge is larger.
+
+    Example:
+        >>> to_cliques(scipy.sparse.csr_array(np.ones((2, 3))), 2)[1].tolist()
+        [3, 3]
+    """
+    sizes = np.bincount(matrix.indices, minlength=1)
+    if sizes.max() > max_size:
+        raise ValueError(
+            f"hyperedge of {sizes.max()} nodes exceeds max_size={max_size}: it alone would become "
+            f"{int(sizes.max()) * (int(sizes.max()) - 1):,} edges; raise max_size or drop it."
+        )
+    ones = matrix.astype(np.int64)
+    shared = scipy.sparse.coo_array(ones @ ones.T)
+    other = shared.row != shared.col
+    order = np.lexsort((shared.col[other], shared.row[other]))
+    pairs = np.stack([shared.col[other][order], shared.row[other][order]]).astype(np.int64)
+    return torch.from_numpy(pairs), torch.from_numpy(shared.data[other][order])
+
+
+def _lists(index: npt.NDArray[Any], nodes: Sequence[Hashable], count: int) -> list[list[Hashable]]:
+    lists: list[list[Hashable]] = [[] for _ in range(count)]
+    for node, edge in zip(*index.tolist(), strict=True):
+        lists[edge].append(nodes[node])
+    return lists
