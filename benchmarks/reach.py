@@ -50,7 +50,24 @@ TOKENS = {
 }
 SEEDS = {"city_porto": "0", "cora": "0-2"}
 MEASURE = {"max_hops": 16, "tol": 0.03, "channels": 1}
-ABOUT = ""
+ABOUT = """\
+Each cell: test accuracy, and R, the mean number of hops from which a prediction takes its
+influence ([guide](guides/influence.md)), of `graphattn train` and the influence of its first
+seed's model; one configuration a model and data set, the epoch alone chosen by validation. On
+city_porto one seed, on cora three. R is measured over 16 hops, by one random channel a seed,
+until its 95 % interval is within 3 %; *beyond* is the share of the influence that lies farther,
+and is in no R. Influence of LargeGT with a codebook passes through it (`follow=True`): each code
+counts as the mean of its nodes.
+
+What the City-Networks paper found is there. At depth 16 every model of message passing reaches
+farther on the city than on cora, and for GCN the influence of hop 16 on the city is 1e-6.2 of
+hop 0's, on cora 1e-14.8: more than eight powers of ten. GCN and GCNII, and LargeGT with 16 own
+hops, are the more right on the city the farther they look; on cora GCN, GraphSAGE and GAT lose
+accuracy with depth, and GCNII does not. To reach far is not enough: GraphSAGE and GAT reach
+farthest on the city at depth 16 and are less right there than at depth 8; their training losses
+end at 1.75 and 2.03. More layers of attention do not widen LargeGT's local module, whose field
+is its tokens', and from 8 on it learns badly. The codebook takes 97 % of its influence on the
+city from beyond 16 hops, SGFormer some 17 %, without being more right for it."""
 
 
 def main() -> None:

@@ -2,65 +2,59 @@
 
     python examples/gin_attention_in_pyg.py
 
-On a board of mines a square says how many of its eight neighbours hide one, and half of the squares
-say nothing. Whether a square is a mine is a question of counts. Softmax attention gives shares of a
-neighbourhood, and forgets how large it is; sigmoid weights, summed up, with no norm after them,
+A third of the nodes of a random graph are marked, and the class of a node is whether three of its
+neighbours or more are. Softmax attention gives shares of a neighbourhood and forgets how large it
+is: two marked of four look like three of six. Sigmoid weights, summed up, with no norm after them,
 count. Nothing else differs between the two models.
-Test ROC-AUC on the board of seed 0: TABLE.
+Test accuracy of seed 0: .828 with softmax, 1.000 with sigmoid; half a minute of one core.
 """
 
 import argparse
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 from torch_geometric.transforms import RandomNodeSplit
-from torch_geometric.utils import grid
+from torch_geometric.utils import erdos_renyi_graph
 
 from graphattn.nn import GINAttentionConv
 
 
-def board(size: int, seed: int) -> Data:
-    """A square board with a fifth of mines, as a graph of neighbouring squares."""
-    generator = torch.Generator().manual_seed(seed)
-    mine = torch.rand(size * size, generator=generator) < 0.2
-    edge_index, _ = grid(size, size)  # the eight neighbours, and the square itself
-    edge_index = edge_index[:, edge_index[0] != edge_index[1]]
-    number = torch.zeros(size * size).index_add(0, edge_index[1], mine[edge_index[0]].float())
-    shown = torch.where(torch.rand(size * size, generator=generator) < 0.5, number, 9).long()
+def crowd(num_nodes: int, seed: int) -> Data:
+    """A random graph of six neighbours a node on average, and who has three marked ones."""
     torch.manual_seed(seed)
-    data = Data(x=F.one_hot(shown, 10).float(), edge_index=edge_index, y=mine.long())
+    edge_index = erdos_renyi_graph(num_nodes, 6 / num_nodes)
+    marked = (torch.rand(num_nodes) < 1 / 3).float()
+    number = torch.zeros(num_nodes).index_add(0, edge_index[1], marked[edge_index[0]])
+    x = torch.stack([marked, 1 - marked], dim=1)
+    data = Data(x=x, edge_index=edge_index, y=(number >= 3).long())
     return RandomNodeSplit(num_val=0.25, num_test=0.25)(data)
 
 
-class Counter(nn.Module):
-    """Layers of GIN-attention with residual connections: an ordinary PyG model."""
+class TwoLayers(nn.Module):
+    """Two layers of GIN-attention with residual connections: an ordinary PyG model."""
 
-    def __init__(self, normalize: str, num_layers: int = 6, channels: int = 32) -> None:
+    def __init__(self, normalize: str, channels: int = 32) -> None:
         super().__init__()
-        self.lin_in, self.lin_out = nn.Linear(10, channels), nn.Linear(channels, 2)
+        self.lin_in, self.lin_out = nn.Linear(2, channels), nn.Linear(channels, 2)
+        options = {"heads": 2, "value": "linear", "normalize": normalize, "norm": None}
         self.convs = nn.ModuleList(
-            GINAttentionConv(
-                channels, channels, heads=2, value="linear", normalize=normalize, norm=None
-            )
-            for _ in range(num_layers)
+            GINAttentionConv(channels, channels, **options) for _ in range(2)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(num_layers))
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        """Logits of all squares."""
-        x = self.lin_in(x).relu()
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = norm(x + conv(x, edge_index)).relu()
-        return self.lin_out(x)
+        """Logits of all nodes."""
+        x = self.lin_in(x)
+        for conv in self.convs:
+            x = x + conv(x, edge_index)
+        return self.lin_out(x.relu())
 
 
-def train(model: nn.Module, data: Data, epochs: int) -> tuple[float, float]:
-    """Test ROC-AUC and accuracy at the epoch with the best validation ROC-AUC."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
-    best = -1.0, 0.0, 0.0
+def train(model: nn.Module, data: Data, epochs: int) -> float:
+    """Test accuracy at the epoch with the best validation accuracy."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    best = 0.0, 0.0
     for _ in range(epochs):
         model.train()
         logits = model(data.x, data.edge_index)
@@ -70,28 +64,23 @@ def train(model: nn.Module, data: Data, epochs: int) -> tuple[float, float]:
         optimizer.step()
         model.eval()
         with torch.no_grad():
-            score = model(data.x, data.edge_index).softmax(dim=1)[:, 1]
-        val, test = (
-            float(roc_auc_score(data.y[mask], score[mask]))
-            for mask in (data.val_mask, data.test_mask)
-        )
-        if val > best[0]:
-            right = (score > 0.5).long() == data.y
-            best = val, test, float(right[data.test_mask].float().mean())
-    return best[1:]
+            right = model(data.x, data.edge_index).argmax(dim=1) == data.y
+        val, test = (float(right[m].float().mean()) for m in (data.val_mask, data.test_mask))
+        best = (val, test) if val > best[0] else best  # a tie keeps the earlier
+    return best[1]
 
 
 def main() -> None:
-    """Trains both on one board."""
+    """Trains both on the same graph."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--epochs", type=int, default=150)
-    parser.add_argument("--size", type=int, default=60, help="squares along a side")
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--nodes", type=int, default=3_000)
     args = parser.parse_args()
-    data = board(args.size, seed=0)
+    data = crowd(args.nodes, seed=0)
     for normalize in ("softmax", "sigmoid"):
         torch.manual_seed(0)
-        auc, accuracy = train(Counter(normalize), data, args.epochs)
-        print(f"{normalize}: test ROC-AUC {auc:.3f}, test accuracy {accuracy:.3f}", flush=True)
+        accuracy = train(TwoLayers(normalize), data, args.epochs)
+        print(f"{normalize}: test accuracy {accuracy:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 The text is synthetic, made by the code below: "the film was poor, the food was great. how was the
 food?" is good, so that what counts is which of two opinions belongs to the thing asked about.
 All-MiniLM-L6 (22.7 M parameters) is frozen; the last two of its six layers get an adapter. Each arm
-has the same steps, batches and learning rate, none was tuned, and nothing is chosen by validation:
+has the same steps, batches and learning rate (picked on seed 0), and no validation is looked at:
 accuracy is that on 400 other sentences after the last step. To expect, over five seeds: all between
 .736 and .748, the head alone at .740, so nothing is won in these 100 steps; 4 minutes on one core.
 """

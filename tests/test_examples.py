@@ -13,7 +13,7 @@ from graphattn.keys import read_yaml
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ARGUMENTS = {
     "digits.py": ["--seeds", "0", "--out", "runs/demo"],
-    "gin_attention_in_pyg.py": ["--size", "12"],
+    "gin_attention_in_pyg.py": ["--nodes", "60"],
     "gps_with_codebook.py": ["--nodes", "600"],
     "sparse_gin_vs_lora.py": ["--seeds", "1", "--sentences", "32"],
 }
