@@ -6,7 +6,7 @@ Dense attention of 100,000 nodes to each other has ten billion scores a head: 40
 codebook of 256 moving averages stands for all nodes, and `GPSLayer` takes it as it takes any other
 attention; PyG's GPSConv would leave it out without a word. The graph is a made road network whose
 classes say how far 16 steps reach, from City-Networks' recipe.
-RESULT.
+Test accuracy of seed 0: .28 (guessing: .10); 13 s an epoch on a busy machine, 3.8 GB at most.
 """
 
 import argparse

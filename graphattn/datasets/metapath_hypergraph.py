@@ -21,9 +21,9 @@ class MetaPathHypergraph(BaseTransform):
     """Turns a graph of several kinds of nodes into a hypergraph, one type of hyperedge a meta-path.
 
     For a meta-path with an anchor, each node of the anchor's type makes one hyperedge: itself and
-    the nodes reached at the kept positions, backwards and forwards from it. So "artist-term-artist"
-    anchored at its middle joins each term with its artists, and "artist-*" each artist with all its
-    neighbours.
+    the nodes reached at the kept positions, backwards and forwards from it. So
+    ``"artist-term-artist"`` anchored at its middle joins each term with its artists, and
+    ``"artist-*"`` each artist with all its neighbours.
 
     Args:
         metapaths: Each node types joined by "-", or a type and "*", or a list of edge types
