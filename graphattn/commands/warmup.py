@@ -23,7 +23,9 @@ from graphattn.datasets.twin import write_twin
 from graphattn.diagnostics import influence
 from graphattn.graph import CSRGraph
 from graphattn.models.largegt import LargeGT
+from graphattn.nn.edhnn_conv import EDHNNConv
 from graphattn.nn.gin_attention_conv import GINAttentionConv
+from graphattn.nn.hypergraph_transformer_conv import HypergraphTransformerConv
 from graphattn.ops.joined import joined_tokens
 from graphattn.ops.neighborhood import sample_neighborhood
 from graphattn.ops.order import locality_order
@@ -207,10 +209,20 @@ def _training(graph: CSRGraph) -> None:
 
 
 def _edge_attention(graph: CSRGraph) -> None:
-    conv, x = GINAttentionConv(_CHANNELS, _CHANNELS), torch.ones(graph.num_nodes, _CHANNELS)
+    x = torch.ones(graph.num_nodes, _CHANNELS)
     for copies in (1, 10):  # few edges, and enough to wake threads
         edge_index = torch.as_tensor(graph.edge_index()).repeat(1, copies)
-        torch.autograd.backward(conv(x, edge_index).sum())
+        for aggregators in (("sum",), ("sum", "mean", "var", "max", "min")):  # fused, step by step
+            conv = GINAttentionConv(_CHANNELS, _CHANNELS, aggregators=aggregators)
+            torch.autograd.backward(conv(x, edge_index).sum())
+
+
+def _hypergraphs(_: CSRGraph) -> None:
+    x = torch.ones(_NODES, _CHANNELS)
+    for num_pairs in (_NODES, 50 * _NODES):  # some repeat
+        pairs = torch.randint(_NODES, (2, num_pairs))
+        for layer in (EDHNNConv(_CHANNELS, _CHANNELS), HypergraphTransformerConv(_CHANNELS, 2)):
+            torch.autograd.backward(layer(x, pairs).sum())
 
 
 def _influence(graph: CSRGraph) -> None:
@@ -235,6 +247,7 @@ PARTS: dict[str, Callable[[CSRGraph], None]] = {
     "subgraphs": _subgraphs,
     "training": _training,
     "edge attention": _edge_attention,
+    "hypergraphs": _hypergraphs,
     "influence": _influence,
     "raw files": _raw_files,
 }

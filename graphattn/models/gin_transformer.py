@@ -1,5 +1,6 @@
 """The GIN-attention transformer: sparse along edges, dense or by a codebook everywhere."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jaxtyping import Float, Int
@@ -68,7 +69,7 @@ class GINTransformer(nn.Module):
         heads: int = 4,
         scope: Literal["local", "dense", "codebook"] = "local",
         normalize: Literal["sigmoid", "softmax"] = "sigmoid",
-        aggregators: tuple[str, ...] = ("sum",),
+        aggregators: Sequence[str] = ("sum",),
         update_norm: Literal["rms"] | None = None,
         edge_dim: int | None = None,
         dropout: float = 0.2,

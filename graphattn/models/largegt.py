@@ -1,5 +1,6 @@
 """LargeGT: attention over sampled 2-hop tokens with 2-hop context, and over a global codebook."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -90,7 +91,7 @@ class LargeGT(TokenModel):
         local: Literal["attention", "gin"] = "attention",
         adjacency: bool = False,
         normalize: Literal["softmax", "sigmoid"] = "softmax",
-        aggregators: tuple[str, ...] = ("sum",),
+        aggregators: Sequence[str] = ("sum",),
         update_norm: Literal["rms"] | None = "rms",
         global_channels: int = 64,
         pe_channels: int = 0,

@@ -1,5 +1,7 @@
 """GIN-attention among the tokens of each seed, read out at the seed: a local module that counts."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -61,7 +63,7 @@ class GINLocalAttention(nn.Module):
         num_types: int = 0,
         adjacency: bool = False,
         normalize: str = "softmax",
-        aggregators: tuple[str, ...] = ("sum",),
+        aggregators: Sequence[str] = ("sum",),
         update_norm: str | None = "rms",
         dropout: float = 0.3,
     ) -> None:
@@ -83,7 +85,7 @@ class GINLocalAttention(nn.Module):
                 value="linear",
                 out_proj=True,
                 normalize=normalize,
-                aggregators=aggregators,
+                aggregators=tuple(aggregators),
                 self_weight=1.0 if normalize == "sigmoid" else 0.0,
                 mlp_ratio=1.0,
                 norm=update_norm,

@@ -1,5 +1,6 @@
 """What a seed sees of its neighbourhood: sampled tokens, their hops of context, its own hops."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -68,7 +69,7 @@ class NeighborhoodEncoder(nn.Module):
         local: Literal["attention", "gin"] = "attention",
         adjacency: bool = False,
         normalize: Literal["softmax", "sigmoid"] = "softmax",
-        aggregators: tuple[str, ...] = ("sum",),
+        aggregators: Sequence[str] = ("sum",),
         update_norm: Literal["rms"] | None = "rms",
         dropout: float = 0.5,
         attention_dropout: float = 0.3,
