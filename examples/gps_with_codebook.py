@@ -59,7 +59,7 @@ def main() -> None:
                 right = model(data.x, data.edge_index).argmax(dim=1) == data.y
             val, test = (float(right[m].float().mean()) for m in (data.val_mask, data.test_mask))
             best = max(best, (val, test))
-            print(f"epoch {epoch + 1}: loss {float(loss):.3f}, validation {val:.3f}", flush=True)
+            print(f"epoch {epoch + 1}: loss {loss.item():.3f}, validation {val:.3f}", flush=True)
     seconds = (time.perf_counter() - start) / args.epochs
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"test accuracy {best[1]:.3f}; {seconds:.1f} s an epoch, {peak:.1f} GB at most")

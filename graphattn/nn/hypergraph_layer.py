@@ -96,8 +96,8 @@ def make_norm(name: str | None, channels: int) -> nn.Module:
         ValueError: The name is unknown.
 
     Example:
-        >>> make_norm("layer", 4)
-        LayerNorm((4,), eps=1e-05, elementwise_affine=True)
+        >>> make_norm("layer", 4).normalized_shape
+        (4,)
     """
     if name is None:
         return nn.Identity()

@@ -181,7 +181,7 @@ def test_is_finite_in_bfloat16():
         assert all(p.grad.isfinite().all() for p in layer.parameters() if p.grad is not None)
 
 
-def test_wrong_parts_are_refused():
+def test_wrong_parts_are_refused(unchecked):
     conv = SAGEConv(CHANNELS, CHANNELS)
     with pytest.raises(ValueError, match="conv or attn must be given: got neither"):
         GPSLayer(CHANNELS, None, None)
