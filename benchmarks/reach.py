@@ -67,7 +67,7 @@ accuracy with depth, and GCNII does not. To reach far is not enough: GraphSAGE a
 farthest on the city at depth 16 and are less right there than at depth 8; their training losses
 end at 1.75 and 2.03. More layers of attention do not widen LargeGT's local module, whose field
 is its tokens', and from 8 on it learns badly. The codebook takes 97 % of its influence on the
-city from beyond 16 hops, SGFormer some 17 %, without being more right for it."""
+city from beyond 16 hops, SGFormer 7 to 17 %, without being more right for it."""
 
 
 def main() -> None:
