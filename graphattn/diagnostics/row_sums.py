@@ -61,12 +61,13 @@ class _RowSums(nn.Module):
             index is None
             or ptr is not None
             or dim_size is None
-            or x.dim() != 2
-            or dim not in (0, -2)
+            or x.dim() < 2
+            or dim not in (0, -x.dim())  # heads may stand between
         ):
             out: Tensor = self._aggregation(x, index, ptr=ptr, dim_size=dim_size, dim=dim)
             return out
-        total = x.new_zeros(dim_size, x.size(1)).index_add_(0, index, x)
+        total = x.new_zeros(dim_size, *x.shape[1:]).index_add_(0, index, x)
         if not self._is_mean:
             return total
-        return total / torch.bincount(index, minlength=dim_size).clamp_(min=1).to(x.dtype)[:, None]
+        count = torch.bincount(index, minlength=dim_size).clamp_(min=1).to(x.dtype)
+        return total / count.view(-1, *[1] * (x.dim() - 1))

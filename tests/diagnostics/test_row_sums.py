@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv, SimpleConv
+from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, SimpleConv
 
 from graphattn.diagnostics.row_sums import sums_by_rows
 
@@ -15,6 +15,8 @@ from graphattn.diagnostics.row_sums import sums_by_rows
         GINConv(torch.nn.Linear(4, 3)),
         GCNConv(4, 3),
         GATConv(4, 3, heads=2),
+        GATv2Conv(4, 3, heads=2, add_self_loops=False, aggr="mean"),
+        GATv2Conv(4, 3, heads=2),
         SimpleConv(aggr="sum", combine_root="sum"),
     ],
     ids=lambda conv: type(conv).__name__,
