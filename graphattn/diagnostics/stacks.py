@@ -1,5 +1,6 @@
 """What the fused engine needs to pass gradients back, kept from one forward pass of a stack."""
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from graphattn.diagnostics.subject import Subject
 from graphattn.kernels.influence import backward
 from graphattn.kernels.influence_attention import attention_backward
 from graphattn.kernels.launch import read_only
+
+_ROWS = 1 << 13  # of a layer that are computed at once
 
 _Array = npt.NDArray[Any]
 
@@ -52,19 +55,30 @@ class ConvolutionStack:
     def __init__(self, subject: Subject, place: Tensor, scale: Tensor) -> None:
         model: Any = subject.model
         edge_index, weight = _normalized(model, subject)
-        self.rows = rows = EdgeRows(place[edge_index], subject.num_nodes)
-        self._weight = read_only(weight.detach().numpy()[rows.number])
+        self.rows = edges = EdgeRows(place[edge_index], subject.num_nodes)
+        self._weight = read_only(weight.detach().numpy()[edges.number])
         self.dtype = self._weight.dtype
         size = subject.num_nodes, subject.num_nodes
-        matrix = csr_matrix((self._weight, rows.col, rows.rowptr), shape=size)
+        matrix = csr_matrix((self._weight, edges.col, edges.rowptr), shape=size)
         weights = [_weights(conv) for conv in model.convs]
         gates = Gates(model, self.dtype)
         with torch.no_grad():
             x = subject.x.index_select(0, place.argsort())
+            most = max([neighbor.size(0) for neighbor, _, _ in weights[:-1]], default=0)
+            sent, heard = x.new_empty(2, x.size(0) * most)  # of all nodes, layer after layer
             for (neighbor, own, bias), norm in zip(weights[:-1], model.norms, strict=False):
-                value = torch.from_numpy(matrix @ (x @ neighbor.T).numpy())
-                value = value if own is None else value.addmm_(x, own.T)
-                x = gates.through(norm, value if bias is None else value.add_(bias))
+                shape = x.size(0), neighbor.size(0)
+                if own is not None and x.size(1) != shape[1]:
+                    x = x.clone()  # its rows stand elsewhere than those that are written
+                table = torch.mm(x, neighbor.T, out=sent[: math.prod(shape)].view(shape))
+                out = heard[: math.prod(shape)].view(shape)
+                for start in range(0, x.size(0), _ROWS):
+                    rows = slice(start, start + _ROWS)
+                    value = torch.from_numpy(matrix[rows] @ table.numpy())
+                    value = value if own is None else value.addmm_(x[rows], own.T)
+                    value = value if bias is None else value.add_(bias)
+                    out[rows] = gates.through(norm, value, is_first=start == 0)
+                x = out
         wide = [weights[0][0].size(1), *(neighbor.size(0) for neighbor, _, _ in weights)]
         self.widths, self.widest = read_only(np.array(wide, np.int64)), max(wide[1:])
         self._layers = (
@@ -104,20 +118,23 @@ class AttentionStack:
         x = subject.x.index_select(0, place.argsort())
         self.dtype = x.numpy().dtype
         heads, slope = convs[0].heads, float(convs[0].negative_slope)
-        gates, values, attentions = Gates(model, self.dtype), [], []
+        gates, inner = Gates(model, self.dtype), [conv.heads * conv.out_channels for conv in convs]
+        values = x.new_empty(num_nodes * sum(inner))
+        attentions = x.new_empty(len(convs), edge_index.size(1), heads)
+        places = values.split([num_nodes * width for width in inner])
         with torch.no_grad():
-            for conv, norm in zip(convs, model.norms, strict=True):
-                value = (x @ conv.lin.weight.T).view(num_nodes, heads, -1)
+            layers = zip(convs, model.norms, places, attentions, strict=True)
+            for conv, norm, place_of, attention in layers:
+                value = torch.mm(x, conv.lin.weight.T, out=place_of.view(num_nodes, -1))
+                value = value.view(num_nodes, heads, -1)
                 logit = (value * conv.att_src).sum(2)[source] + (value * conv.att_dst).sum(2)[
                     target
                 ]
                 weight = softmax(nn.functional.leaky_relu(logit, slope), target, None, num_nodes)
-                values.append(value.view(num_nodes, -1).numpy())
-                attentions.append(torch.where(logit < 0, -weight, weight).numpy())
+                torch.where(logit < 0, -weight, weight, out=attention)
                 if conv is not convs[-1]:
                     x = gates.through(norm, self._attended(conv, x, value, weight))
         wide = [convs[0].lin.weight.size(1), *(_out_channels(conv) for conv in convs)]
-        inner = [value.shape[1] for value in values]
         self.widths, self.widest = read_only(np.array(wide, np.int64)), max(wide[1:] + inner)
         vectors = [
             [getattr(conv, name).detach().view(-1) for conv in convs]
@@ -125,11 +142,11 @@ class AttentionStack:
         ]
         matrices = joined([conv.lin.weight.detach().numpy() for conv in convs], self.dtype)
         own = [conv.res.weight.detach().numpy() for conv in convs if conv.res is not None]
-        self._before = read_only(np.stack(attentions)), slope
+        self._before = read_only(attentions.numpy()), slope
         self._layers = (
             self.widths,
             read_only(np.array(inner, np.int64)),
-            joined(values, self.dtype),
+            read_only(values.numpy()),
             read_only(torch.stack([torch.cat(part) for part in vectors]).numpy()),
             matrices,
             joined(own, self.dtype),
@@ -169,24 +186,30 @@ class Gates:
         self._bits: list[_Array] = []
         self._slopes: list[_Array] = []
 
-    def through(self, norm: nn.Module, x: Tensor) -> Tensor:
-        """Applies them behind one layer."""
+    def through(self, norm: nn.Module, x: Tensor, *, is_first: bool = True) -> Tensor:
+        """Applies them behind one layer, to all rows or to some after others."""
         before = norm(x) if not self._act_first else x
         is_open = before > 0 if self._is_relu else torch.ones_like(before, dtype=torch.bool)
         value = before.relu() if self._is_relu else before
-        module: Any = norm.module if isinstance(norm, pyg.BatchNorm) else norm
-        slope = x.new_ones(x.size(1))
-        if isinstance(module, nn.BatchNorm1d):
-            variance: Any = module.running_var
-            slope = (variance + module.eps).rsqrt().to(x.dtype)
-            slope = slope if module.weight is None else slope * module.weight
         self._bits.append(np.packbits(is_open.numpy(), axis=1, bitorder="little"))
-        self._slopes.append(slope.detach().numpy().copy())
+        if is_first:
+            self._slopes.append(_slope(norm, x).detach().numpy().copy())
         return norm(value) if self._act_first else value
 
     def kept(self) -> tuple[_Array, _Array]:
         """Which units are open, and the slopes of the norms, layer after layer."""
         return joined(self._bits, np.uint8), joined(self._slopes, self._dtype)
+
+
+def _slope(norm: nn.Module, x: Tensor) -> Tensor:
+    """What a norm multiplies each channel by."""
+    module: Any = norm.module if isinstance(norm, pyg.BatchNorm) else norm
+    slope = x.new_ones(x.size(1))
+    if isinstance(module, nn.BatchNorm1d):
+        variance: Any = module.running_var
+        slope = (variance + module.eps).rsqrt().to(x.dtype)
+        slope = slope if module.weight is None else slope * module.weight
+    return slope
 
 
 def joined(arrays: list[_Array], dtype: npt.DTypeLike) -> _Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import njit
 
 from graphattn.kernels.edge_attention import chunk_rows, num_edge_chunks
 from graphattn.kernels.launch import run_chunks
@@ -61,7 +61,7 @@ def attend_edges(
         [[[2.0]]]
     """
     arrays = (ptr, perm, col, q, k, v, towards, along, scale, is_sigmoid, weights, out)
-    run_chunks(_attend, _all_attend, num_edge_chunks(perm), *arrays)
+    run_chunks(_attend, num_edge_chunks(perm), *arrays)
 
 
 def attend_edges_backward(
@@ -120,9 +120,9 @@ def attend_edges_backward(
     num_chunks = num_edge_chunks(perm)
     arrays = (ptr, perm, col, q, k, v, towards, along, scale, is_sigmoid, weights, grad)
     written = (grad_scores, grad_q, grad_towards, grad_scale)
-    run_chunks(_by_target, _all_by_target, num_chunks, *arrays, *written)
+    run_chunks(_by_target, num_chunks, *arrays, *written)
     by_source = (t_ptr, t_perm, row, q, grad, weights, grad_scores, grad_k, grad_v)
-    run_chunks(_by_source, _all_by_source, num_chunks, *by_source)
+    run_chunks(_by_source, num_chunks, *by_source)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -134,12 +134,6 @@ def _ask(slot: int, perm: _Ints, col: _Ints, one: _Floats, two: _Floats) -> None
         for c in range(0, width, _LINE // one.itemsize):
             prefetch(one, other * width + c)
             prefetch(two, other * width + c)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _all_attend(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _attend(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True, fastmath=_REORDER)
@@ -191,12 +185,6 @@ def _normalize(edges: _Ints, is_sigmoid: bool, weights: _Floats) -> None:
             total += weights[edge, head]
         for edge in edges:
             weights[edge, head] /= total
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _all_by_target(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _by_target(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True, fastmath=_REORDER)
@@ -257,12 +245,6 @@ def _scale_row(
             grad_q[head, c] *= scale[head]
         for c in range(towards.shape[1]):
             grad_towards[head, c] *= scale[head]
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _all_by_source(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _by_source(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)

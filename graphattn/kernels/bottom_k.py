@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import njit
 
 from graphattn.kernels.bitmap import Words
 from graphattn.kernels.launch import read_only, run_chunks
@@ -67,9 +67,9 @@ def draw_bottom_k(
     if many and num_hops == 2 and share >= seeds.size:
         entrances = np.empty((rowptr.size - 1, 2), np.int64)
         offset = _offset(words, seeds[0], rowptr.size - 1)
-        run_chunks(_enter_rows, _enter_all, num_chunks, *graph[:2], offset, entrances)
+        run_chunks(_enter_rows, num_chunks, *graph[:2], offset, entrances)
     arrays = (*graph, read_only(entrances), num_hops == 2, share, words, ids, mask, hop)
-    run_chunks(_draw_rows, _draw_all, num_chunks, *arrays)
+    run_chunks(_draw_rows, num_chunks, *arrays)
     return ids, mask, hop
 
 
@@ -78,13 +78,6 @@ def _offset(key: Words, leader: int, num_nodes: int) -> int:
     """Hashes a seed to the offset of those it leads."""
     drawn, _ = below(stream(key, leader), np.uint64(0), np.uint64(num_nodes))
     return int(drawn)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _enter_all(num_chunks: int, *arrays: Any) -> None:
-    """Gives each thread an equal part of the rows."""
-    for chunk in prange(num_chunks):
-        _enter_rows(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)
@@ -102,13 +95,6 @@ def _enter_rows(
         place = enter_row(col, start, stop, start + int((stop - start) * share), offset)
         first = np.int64(col[place]) if place < stop else np.int64(FIRST)
         entrances[row, 0], entrances[row, 1] = place, (stop - place) << 32 | first
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _draw_all(num_chunks: int, *arrays: Any) -> None:
-    """Gives each thread every ``num_chunks``-th seed, so that hubs spread."""
-    for chunk in prange(num_chunks):
-        _draw_rows(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)

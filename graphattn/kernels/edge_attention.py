@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 
 from graphattn.kernels.launch import run_chunks
 
@@ -62,7 +62,7 @@ def edge_dots(ptr: _Ints, perm: _Ints, col: _Ints, q: _Floats, k: _Floats, out: 
         >>> out.tolist()
         [[4.0]]
     """
-    run_chunks(_dots, _all_dots, num_edge_chunks(perm), ptr, perm, col, q, k, out)
+    run_chunks(_dots, num_edge_chunks(perm), ptr, perm, col, q, k, out)
 
 
 def edge_sums(
@@ -85,7 +85,7 @@ def edge_sums(
         >>> out.tolist()
         [[[2.0]]]
     """
-    run_chunks(_sums, _all_sums, num_edge_chunks(perm), ptr, perm, col, weights, v, out)
+    run_chunks(_sums, num_edge_chunks(perm), ptr, perm, col, weights, v, out)
 
 
 def edge_softmax(ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats) -> None:
@@ -103,7 +103,7 @@ def edge_softmax(ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats) -> None
         >>> out.tolist()
         [[0.5], [0.5]]
     """
-    run_chunks(_softmax, _all_softmax, num_edge_chunks(perm), ptr, perm, scores, out)
+    run_chunks(_softmax, num_edge_chunks(perm), ptr, perm, scores, out)
 
 
 def num_edge_chunks(perm: _Ints) -> int:
@@ -118,12 +118,6 @@ def chunk_rows(chunk: int, num_chunks: int, ptr: _Ints) -> tuple[Any, Any]:
     start = np.searchsorted(ptr, chunk * num_edges // num_chunks)
     stop = np.searchsorted(ptr, (chunk + 1) * num_edges // num_chunks)
     return (0 if chunk == 0 else start), (ptr.size - 1 if chunk == num_chunks - 1 else stop)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _all_dots(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _dots(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True, fastmath=_REORDER)
@@ -149,12 +143,6 @@ def _dots(
                 out[edge, head] = total
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _all_sums(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _sums(chunk, num_chunks, *arrays)
-
-
 @njit(cache=True, nogil=True)
 def _sums(
     chunk: int,
@@ -176,12 +164,6 @@ def _sums(
                 weight = weights[edge, head]
                 for c in range(v.shape[2]):
                     out[row, head, c] += weight * v[other, head, c]
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _all_softmax(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _softmax(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import njit
 
 from graphattn.kernels.bitmap import Words, clear_bits, has_bit, set_bit
 from graphattn.kernels.launch import read_only, run_chunks
@@ -56,15 +56,8 @@ def draw_walks(
     ids, mask, hop = empty_table(rowptr.size - 1, seeds, num_samples, num_hops, 2)
     options = (num_hops == 2, distinct, key_words(seed, epoch))
     arrays = (read_only(rowptr), read_only(col), *options, ids, mask, hop)
-    run_chunks(_draw_rows, _draw_all, count_chunks(seeds.size), *arrays)
+    run_chunks(_draw_rows, count_chunks(seeds.size), *arrays)
     return ids, mask, hop
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _draw_all(num_chunks: int, *arrays: Any) -> None:
-    """Gives each thread every ``num_chunks``-th seed, so that hubs spread."""
-    for chunk in prange(num_chunks):
-        _draw_rows(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 
 from graphattn.kernels.launch import run_chunks
 from graphattn.kernels.token import (
@@ -76,7 +76,7 @@ def read_tokens(
         [[-1.0, 1.0]]
     """
     arrays = (gathered, residual, mask, *weights, _key(dropout), out)
-    run_chunks(_read_seeds, _read_all, _count_chunks(mask), *arrays)
+    run_chunks(_read_seeds, _count_chunks(mask), *arrays)
 
 
 def read_tokens_backward(
@@ -103,7 +103,7 @@ def read_tokens_backward(
     num_blocks = (mask.shape[0] + BLOCK - 1) // BLOCK
     partial = np.zeros((num_blocks, 3, gathered.shape[2]), gathered.dtype)
     arrays = (grad_out, gathered, residual, mask, *weights, _key(dropout), partial)
-    run_chunks(_grad_blocks, _grad_all, _count_chunks(mask), *arrays)
+    run_chunks(_grad_blocks, _count_chunks(mask), *arrays)
     total: _Floats = partial.sum(axis=0)
     return total
 
@@ -114,13 +114,6 @@ def _key(dropout: DropoutKey) -> npt.NDArray[np.uint64]:
 
 def _count_chunks(mask: _Bools) -> int:
     return get_num_threads() if mask.size >= _FEW else 1
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def _read_all(num_chunks: int, *arrays: Any) -> None:
-    """Gives each thread an equal part of the seeds."""
-    for chunk in prange(num_chunks):
-        _read_seeds(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -156,13 +149,6 @@ def _read_seeds(
             if mask[seed, i]:
                 for c in range(hidden):
                     out[seed, c] += weights[i] * tokens[i, c]
-
-
-@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
-def _grad_all(num_chunks: int, *arrays: Any) -> None:
-    """Gives each thread an equal part of the blocks."""
-    for chunk in prange(num_chunks):
-        _grad_blocks(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 
 from graphattn.kernels.launch import run_chunks
 
@@ -29,14 +29,7 @@ def add_rows(total: _Floats, column: int, index: npt.NDArray[np.int64], parts: _
         [[0.0, 0.0, 0.0], [0.0, 2.0, 2.0]]
     """
     num_chunks = get_num_threads() if index.size >= _FEW else 1
-    run_chunks(_add_columns, _add_all, num_chunks, total, column, index, parts)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _add_all(num_chunks: int, *arrays: Any) -> None:
-    """Gives each thread some columns, so that every sum keeps its order."""
-    for chunk in prange(num_chunks):
-        _add_columns(chunk, num_chunks, *arrays)
+    run_chunks(_add_columns, num_chunks, total, column, index, parts)
 
 
 @njit(cache=True, nogil=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 
 from graphattn.kernels.launch import run_chunks
 
@@ -34,7 +34,7 @@ def rectified_sums(
         >>> out.tolist()
         [[3.0]]
     """
-    run_chunks(_sums, _all_sums, _num_chunks(perm), ptr, perm, col, u, w, out)
+    run_chunks(_sums, _num_chunks(perm), ptr, perm, col, u, w, out)
 
 
 def rectified_gradients(
@@ -64,7 +64,7 @@ def rectified_gradients(
         >>> grad_u.tolist()
         [[1.0]]
     """
-    run_chunks(_back, _all_back, _num_chunks(perm), ptr, perm, col, u, w, grad, grad_u)
+    run_chunks(_back, _num_chunks(perm), ptr, perm, col, u, w, grad, grad_u)
 
 
 def rectified_spread(
@@ -95,7 +95,7 @@ def rectified_spread(
         [[3.0]]
     """
     arrays = (t_ptr, t_perm, row, u, w, grad, grad_w)
-    run_chunks(_spread, _all_spread, _num_chunks(t_perm), *arrays)
+    run_chunks(_spread, _num_chunks(t_perm), *arrays)
 
 
 def _num_chunks(perm: _Ints) -> int:
@@ -109,12 +109,6 @@ def _rows(chunk: int, num_chunks: int, ptr: _Ints) -> tuple[Any, Any]:
     start = np.searchsorted(ptr, chunk * total // num_chunks)
     stop = np.searchsorted(ptr, (chunk + 1) * total // num_chunks)
     return (0 if chunk == 0 else start), (ptr.size - 1 if chunk == num_chunks - 1 else stop)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _all_sums(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _sums(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)
@@ -138,12 +132,6 @@ def _sums(
                 out[row, c] += total if not total < 0.0 else 0.0  # NaN stays
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _all_back(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _back(chunk, num_chunks, *arrays)
-
-
 @njit(cache=True, nogil=True)
 def _back(
     chunk: int,
@@ -164,12 +152,6 @@ def _back(
             for c in range(u.shape[1]):
                 if u[row, c] + w[other, c] > 0.0:
                     grad_u[row, c] += grad[row, c]
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _all_spread(num_chunks: int, *arrays: Any) -> None:
-    for chunk in prange(num_chunks):
-        _spread(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)

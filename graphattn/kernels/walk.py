@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 
 from graphattn.kernels.launch import read_only, run_chunks
 from graphattn.kernels.random_words import below, key_words, mix, stream
@@ -75,7 +75,7 @@ def walk(
         walks,
     )
     num_chunks = min(get_num_threads(), starts.size // _BLOCK)  # waking threads has its cost
-    run_chunks(_walk_some, _walk_all, num_chunks, *arrays)
+    run_chunks(_walk_some, num_chunks, *arrays)
     return walks
 
 
@@ -87,13 +87,6 @@ def _turns(starts: _Longs) -> _Longs:
     turns = np.empty(starts.size, np.int64)
     turns[order] = np.arange(starts.size) - first
     return turns
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _walk_all(num_chunks: int, *arrays: Any) -> None:
-    """Gives each thread an equal part of the walks."""
-    for chunk in prange(num_chunks):
-        _walk_some(chunk, num_chunks, *arrays)
 
 
 @njit(cache=True, nogil=True)
