@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import config
 
 LAUNCH = threading.Lock()
 """Held while a kernel with ``parallel=True`` runs: one of numba's threading layers aborts the
@@ -52,7 +51,7 @@ def _pool() -> ThreadPoolExecutor:
     """Makes the threads of this process; one forked from it has none of them, and makes its own."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_pool.cache_clear)
-    return ThreadPoolExecutor(max(1, config.NUMBA_NUM_THREADS), thread_name_prefix="graphattn")
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="graphattn")
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
