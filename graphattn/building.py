@@ -11,6 +11,14 @@ from torch import Tensor, nn
 from graphattn.config import RunConfig, known_keys
 from graphattn.datasets.ogb_table import OGB
 from graphattn.keys import check_keys
+from graphattn.kinds import (
+    HYPERGRAPH_SIZES,
+    check_drawn,
+    check_kind,
+    check_metric,
+    hypergraph_sizes,
+    takes_hypergraph,
+)
 from graphattn.names import find, foreign
 from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.sampling.bottom_k import BottomKSampler
@@ -21,8 +29,8 @@ from graphattn.smoothing import refuse_smoothing
 from graphattn.task import Task
 from graphattn.training.feed import Feed
 from graphattn.training.feeds import FullBatchFeed, TokenFeed
+from graphattn.training.hypergraph_feed import HypergraphFeed
 from graphattn.training.label_inputs import LabelInputs
-from graphattn.training.metrics import metric_by_name
 from graphattn.training.precision import check_sparse_autocast
 
 logger = logging.getLogger(__name__)
@@ -54,7 +62,8 @@ def filled_in(name: str) -> set[str]:
         ['conv', 'in_channels', 'out_channels']
     """
     _, options = find(name, MODELS, "model.name")
-    return {*options, *_SIZES, *(_TOKEN_SIZES if takes_tokens(name) else ())}
+    more = _TOKEN_SIZES if takes_tokens(name) else ()
+    return {*options, *_SIZES, *more, *(HYPERGRAPH_SIZES if takes_hypergraph(name) else ())}
 
 
 def model_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,7 +132,9 @@ def build_model(config: RunConfig, task: Task, *, seed: int, pe_channels: int = 
         "direction": config.store.direction,
         "pe_channels": pe_channels,
         "adjacency": config.tokens.adjacency,
+        **hypergraph_sizes(task),
     }
+    check_kind(config.model, task)
     taken = inspect.signature(make).parameters.keys() & filled_in(config.model)
     given = {**{key: sizes[key] for key in taken if key in sizes}, **preset}
     with torch.random.fork_rng():
@@ -165,7 +176,9 @@ def check_run(config: RunConfig, task: Task, ranks: Ranks = ALONE) -> None:
             f" got {config.model}, which takes the whole graph, on {ranks.size} ranks."
         )
     build_sampler(config)
-    metric_by_name(task.metric)
+    check_kind(config.model, task)
+    check_metric(task)
+    check_drawn(config, task)
     if task.y.dim() == 2 and task.metric != "rocauc" and task.metric not in OGB:
         raise ValueError(
             f"data.metric must be rocauc or {task.options.name}: got {task.metric}, which judges "
@@ -243,6 +256,9 @@ def build_feed(
     classes, labels = task.num_classes, None
     if share := config.labels.label_inputs:
         labels = LabelInputs(task.y, train_nodes, share, out_channels=classes, seed=seed)
+    if store is None and config.tokens.hyperedges is not None:
+        given: dict[str, Any] = {"out_channels": classes, "label_inputs": labels, "seed": seed}
+        return HypergraphFeed(task.data, train_nodes, options=config.tokens, **given)
     if store is None:
         return FullBatchFeed(task.data, train_nodes, out_channels=classes, label_inputs=labels)
     device = device_of(config)

@@ -1,4 +1,4 @@
-"""Data sets from the command line: which there are, what is in one, and own files made into one."""
+"""Data sets from the command line: which there are, and own files made into one."""
 
 import csv
 import json
@@ -10,18 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch_geometric.data import Data
+from torch_geometric.data.hypergraph_data import HyperGraphData
 
-from graphattn.config import DataOptions
 from graphattn.datasets.npz import load_npz
 from graphattn.datasets.ogb_table import OGB
 from graphattn.datasets.public_table import PUBLIC, PublicSpec
-from graphattn.datasets.splits import Split, random_split, splits
+from graphattn.datasets.splits import Split, random_split
 from graphattn.datasets.validation import check_data
 from graphattn.files import read_array
-from graphattn.graph import CSRGraph
 from graphattn.outputs import output_file
 from graphattn.short_names import DATASETS
-from graphattn.task import load_data
 
 
 def catalogue(root: str | None = None) -> list[tuple[str, str]]:
@@ -50,54 +48,6 @@ def catalogue(root: str | None = None) -> list[tuple[str, str]]:
         files = sorted(Path(folder).glob("*.npz"))
         found += [(file.stem, _kind(file)) for file in files if file.stem not in DATASETS]
     return found
-
-
-def describe(options: DataOptions) -> list[tuple[str, str]]:
-    """Return what is in a data set, as pairs of a name and a text.
-
-    Args:
-        options: Names it.
-
-    Raises:
-        ValueError: There is no such data set, or its parts disagree.
-
-    Example:
-        >>> dict(describe(DataOptions("karate")))["nodes"]
-        '34'
-    """
-    data = load_data(options)
-    check_data(data)
-    graph = CSRGraph.from_data(data)
-    degree = graph.degree()
-    lines = [
-        ("name", options.name),
-        ("nodes", f"{graph.num_nodes:,}"),
-        ("edges", f"{graph.num_edges:,} (each direction counted)"),
-        ("undirected", "yes" if graph.is_undirected else "no"),
-        ("duplicates", f"{graph.num_duplicates:,}"),
-        ("self-loops", f"{graph.num_self_loops:,}"),
-        ("in-degree", f"mean {degree.mean():.1f}, largest {degree.max():,}"),
-        ("isolated", f"{int((degree == 0).sum()):,} nodes with no incoming edge"),
-    ]
-    if data.get("x") is not None:
-        x = data.x
-        spread = f"{float(x.min()):.3g}..{float(x.max()):.3g}" if x.numel() else "empty"
-        lines.append(("features", f"{x.size(1):,}, values {spread}"))
-    if data.get("y") is not None:
-        counts = torch.bincount(data.y[data.y >= 0]).tolist()
-        shown = ", ".join(map(str, counts[:12])) + (", ..." if len(counts) > 12 else "")
-        lines.append(("classes", f"{len(counts)} with {shown} nodes"))
-        lines.append(("unlabelled", f"{int((data.y < 0).sum()):,}"))
-    if data.get("train_mask") is not None:
-        parts = splits(data)
-        sizes = "/".join(str(len(getattr(parts[0], part))) for part in ("train", "val", "test"))
-        lines.append(("splits", f"{len(parts)}; the first has {sizes} nodes (train/val/test)"))
-    lines.append(("metric", options.metric or str(data.get("metric") or "accuracy")))
-    meta = data.get("meta") or {}
-    if meta.get("class_names"):
-        lines.append(("class names", ", ".join(map(str, meta["class_names"]))))
-    lines += [(key, str(meta[key])) for key in ("source", "licence", "note") if meta.get(key)]
-    return lines
 
 
 def from_files(
@@ -177,17 +127,20 @@ def write_npz(data: Data, path: Path, *, name: str) -> None:
         name: What the data set is called.
 
     Raises:
-        ValueError: The path ends in something else.
+        ValueError: The path ends in something else, or the data are a hypergraph.
         OSError: The disk is full or read-only.
 
     Example:
         >>> import tempfile
+        >>> from graphattn.datasets.bundled import karate
         >>> path = Path(tempfile.mkdtemp()) / "club.npz"
-        >>> write_npz(load_data(DataOptions("karate")), path, name="club")
+        >>> write_npz(karate(), path, name="club")
         >>> load_npz(path).name
         'club'
     """
     output_file(path, "out", (".npz",))
+    if isinstance(data, HyperGraphData):
+        raise ValueError(f"only graphs are written: {data.get('name', 'this')} is a hypergraph.")
     kept = ("edge_index", "x", "y", "train_mask", "val_mask", "test_mask")
     arrays: dict[str, NDArray[Any]] = {
         key: data[key].numpy() for key in kept if data.get(key) is not None
@@ -217,8 +170,8 @@ def _kind(file: Path) -> str:
             names = set(archive.files)
     except (OSError, ValueError, EOFError):
         return "unreadable"
-    if "edge_index" not in names:
-        return "hypergraph"
+    if "hyperedge_index" in names or "edge_index" not in names:
+        return "hypergraph, numbers of nodes" if "y_float" in names else "hypergraph"
     classes = "y" in names and "train_mask" in names
     has_x = bool(names & {"x", "x_indptr"})
     return "node classification" if classes and has_x else "graph, without classes or features"

@@ -26,6 +26,8 @@ _FREE = (
     *("train.save_every", "train.save_steps", "train.save_seconds"),
     "train.correct_and_smooth",  # it comes after the weights
 )
+# Options that came later; at their defaults they are left out, as in runs from before.
+_LATER = ("train.label_inputs", "tokens.adjacency", "tokens.hyperedges", "tokens.members")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class DataOptions:
         nan: What becomes of NaN and infinite features: an error, zero, the column's mean, or the
             node is dropped.
         undirected: Add the reverse of every edge.
-        metric: "accuracy", "rocauc", "macro_f1" or an ogbn- name; by default the data set's own.
+        metric: "accuracy", "rocauc", "macro_f1", "spearman" or an ogbn- name; by default the data
+            set's own.
+        clique: Of a hypergraph, make a graph: join all members of each hyperedge of at most this
+            many nodes; larger ones are refused.
 
     Example:
         >>> DataOptions("digits").features
@@ -56,6 +61,7 @@ class DataOptions:
     nan: Literal["error", "zero", "mean", "drop"] = "error"
     undirected: bool = False
     metric: str | None = None
+    clique: int | None = None
 
     @property
     def title(self) -> str:
@@ -264,12 +270,10 @@ class RunConfig:
     def fingerprint(self) -> dict[str, Any]:
         """Return the part of the mapping that decides the weights of a run."""
         mapping = self.to_mapping()
-        for key in _FREE:
+        unset = {key for key in (*_LATER, "data.clique") if not _at(mapping, key)}
+        for key in {*_FREE, *unset} - ({"train.eval_batch_size"} if self.tokens.members else set()):
             of, _, name = key.rpartition(".")
             (mapping[of] if of else mapping).pop(name)
-        for of, name in (("train", "label_inputs"), ("tokens", "adjacency")):
-            if not mapping[of][name]:
-                mapping[of].pop(name)  # as in runs from before there was one
         # Where a file lies decides nothing: what it holds is hashed beside this.
         for of, name, ending in (("data", "name", ".npz"), ("tokens", "pe", ".npy")):
             if mapping[of][name].endswith(ending):
@@ -279,6 +283,11 @@ class RunConfig:
     def write(self, path: Path) -> None:
         """Write the config as YAML; reading it back gives the same run."""
         path.write_text(yaml.safe_dump(self.to_mapping(), sort_keys=False), encoding="utf-8")
+
+
+def _at(mapping: Mapping[str, Any], key: str) -> Any:
+    of, _, name = key.rpartition(".")
+    return mapping[of][name]
 
 
 def known_keys() -> list[str]:

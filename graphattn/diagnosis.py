@@ -20,6 +20,7 @@ from graphattn.datasets.features import normalize_rows, standardize
 from graphattn.datasets.splits import Split, splits
 from graphattn.diagnostics.subject import Subject, undisturbed
 from graphattn.files import read_json
+from graphattn.loading import load_data
 from graphattn.models.gnn import GNN
 from graphattn.models.token_model import TokenModel
 from graphattn.names import foreign
@@ -28,7 +29,6 @@ from graphattn.places import coordinates, data_with_places, lengths
 from graphattn.prediction import TrainedRun, read_ids
 from graphattn.run_folder import run_folder
 from graphattn.sampling.loader import independent
-from graphattn.task import load_data
 from graphattn.training.fingerprint import load_into
 from graphattn.training.weights import read_weights
 

@@ -186,7 +186,7 @@ class NodeClassifier:
         if not hasattr(self, "fitted_"):
             raise ValueError("predict needs a fitted classifier: call fit(data) first.")
         if data.get("y") is None:
-            data = Data(**data.to_dict())
+            data = data.clone()
             data.y = torch.zeros(int(data.num_nodes or 0), dtype=torch.long)
         task = task_of(data, self.task_.options, need_splits=False, scale=self.task_.scale)
         if task.x.size(1) != self.task_.x.size(1):
@@ -194,17 +194,13 @@ class NodeClassifier:
                 f"data must have the {self.task_.x.size(1)} features it was fitted to: "
                 f"got {task.x.size(1)}."
             )
-        nodes = torch.arange(task.graph.num_nodes) if nodes is None else nodes
+        nodes = torch.arange(task.num_nodes) if nodes is None else nodes
         feed, model = self._feed(task), self.fitted_.model
         with autocast(device_of(model), self._run_config().train):
             return feed.predict(model, nodes)
 
     def _feed(self, task: Task) -> Feed:
-        same = (task.graph.digest(), task.x.shape) == (
-            self.task_.graph.digest(),
-            self.task_.x.shape,
-        )
-        if same and torch.equal(task.x, self.task_.x):
+        if _seen(task) == _seen(self.task_) and torch.equal(task.x, self.task_.x):
             return self.fitted_.feed
         run = self._run_config()
         if run.labels.label_inputs:
@@ -215,3 +211,9 @@ class NodeClassifier:
         unlabelled = replace(task, y=torch.zeros_like(task.y), num_classes=self.task_.num_classes)
         store = build_store(run, task, write=False) if takes_tokens(run.model) else None
         return build_feed(run, unlabelled, torch.zeros(1).long(), seed=self.seed, store=store)
+
+
+def _seen(task: Task) -> tuple[object, ...]:
+    """What a model sees of the nodes' relations, and how many features there are."""
+    types = None if task.hyperedge_type is None else task.hyperedge_type.tolist()
+    return task.structure.digest(), task.x.shape, types

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from graphattn.config import DataOptions
 from graphattn.datasets.ogb_table import OGB
 from graphattn.datasets.public_table import PUBLIC
-from graphattn.task import load_data
+from graphattn.loading import load_data
 
 _METRES = 111_320.0  # a degree of latitude
 _CITIES = "city-networks-"

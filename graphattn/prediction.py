@@ -1,4 +1,4 @@
-"""Predictions of a trained run, from its folder alone, written piece by piece."""
+"""Predictions of a trained run, from its folder alone."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -15,9 +14,8 @@ from graphattn.building import build_feed, build_model, takes_tokens
 from graphattn.config import RunConfig
 from graphattn.datasets.splits import Split
 from graphattn.experiment import fingerprint
-from graphattn.files import check_space, read_array
+from graphattn.files import read_array
 from graphattn.keys import read_yaml
-from graphattn.outputs import output_file
 from graphattn.run_folder import run_folders
 from graphattn.sampling.store import TokenStore
 from graphattn.short_names import DATASETS, MODELS, SAMPLERS
@@ -72,13 +70,13 @@ class TrainedRun:
         if which in ("train", "val", "test"):
             return getattr(self.split, which)
         if which == "all":
-            return torch.arange(self.task.graph.num_nodes)
-        return read_ids(Path(which), self.task.graph.num_nodes)
+            return torch.arange(self.task.num_nodes)
+        return read_ids(Path(which), self.task.num_nodes)
 
     def probabilities(self, nodes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield pieces of the nodes, each with its probabilities `[nodes, classes]`.
 
-        Of several binary labels a node, the probability of each.
+        Of several binary labels a node, the probability of each; of numbers, the number predicted.
         """
         # A model that sees the whole graph computes all nodes at once, however few are asked for.
         size = _CHUNK if takes_tokens(self.config.model) else max(len(nodes), 1)
@@ -87,9 +85,14 @@ class TrainedRun:
             for chunk in torch.split(nodes, size):
                 with autocast(device_of(self.model), self.config.train):
                     logits = self.feed.predict(self.model, chunk)
-                logits = logits.double()
-                yield chunk, logits.sigmoid() if self.task.y.dim() == 2 else logits.softmax(1)
+                yield chunk, _shares(logits.double(), self.task)
                 bar.update(len(chunk))
+
+
+def _shares(logits: Tensor, task: Task) -> Tensor:
+    if task.y.is_floating_point():
+        return logits
+    return logits.sigmoid() if task.y.dim() == 2 else logits.softmax(1)
 
 
 def load_run(
@@ -230,72 +233,3 @@ def _first(path: Path) -> str:
         if line.strip() and not line.strip().isdecimal():
             return f"{line[:40]!r} in line {number + 1}"
     return "one too large"
-
-
-def write_predictions(trained: TrainedRun, nodes: Tensor, out: Path) -> None:
-    """Write node id, class and probabilities, in the order of the nodes.
-
-    Args:
-        trained: The run.
-        nodes: Node ids.
-        out: `.csv` with columns node, class, p0, p1, ..., or `.npy` of records (node, class,
-            probabilities); without class where a node has several labels. It appears when whole.
-
-    Raises:
-        ValueError: The file's name ends in neither.
-        OSError: The disk is full or read-only; an older file is intact.
-
-    Example:
-        >>> import tempfile
-        >>> from graphattn.config import DataOptions
-        >>> from graphattn.experiment import run_experiment
-        >>> out = tempfile.mkdtemp()
-        >>> _ = run_experiment(RunConfig(DataOptions("karate"), model="mlp", out=out))
-        >>> write_predictions(load_run(Path(out)), torch.tensor([3, 1]), Path(out) / "p.csv")
-        >>> (Path(out) / "p.csv").read_text().splitlines()[0]
-        'node,class,p0,p1'
-    """
-    output_file(out, "out", (".csv", ".npy"))
-    classes = trained.task.num_classes
-    check_space(out.parent, len(nodes) * (24 + 12 * classes))
-    partial = out.with_name(f"{out.name}.part")
-    try:
-        if out.suffix == ".csv":
-            _write_csv(partial, trained, nodes, classes)
-        else:
-            _write_npy(partial, trained, nodes, classes)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_csv(path: Path, trained: TrainedRun, nodes: Tensor, classes: int) -> None:
-    with path.open("w", encoding="ascii", newline="") as file:
-        several = trained.task.y.dim() == 2
-        head = ["node"] if several else ["node", "class"]
-        file.write(",".join([*head, *(f"p{c}" for c in range(classes))]) + "\n")
-        for chunk, shares in trained.probabilities(nodes):
-            rows = zip(chunk.tolist(), shares.argmax(1).tolist(), shares.tolist(), strict=True)
-            for node, label, row in rows:
-                first = node if several else f"{node},{label}"
-                file.write(f"{first},{','.join(f'{p:.6g}' for p in row)}\n")
-
-
-def _write_npy(path: Path, trained: TrainedRun, nodes: Tensor, classes: int) -> None:
-    several = trained.task.y.dim() == 2
-    named = [("node", np.int64), ("class", np.int32), ("probabilities", np.float32, (classes,))]
-    kind = np.dtype([field for field in named if not (several and field[0] == "class")])
-    with path.open("wb") as file:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(kind),
-            "fortran_order": False,
-            "shape": (len(nodes),),
-        }
-        np.lib.format.write_array_header_1_0(file, header)
-        for chunk, shares in trained.probabilities(nodes):
-            records: npt.NDArray[np.void] = np.empty(len(chunk), dtype=kind)
-            records["node"] = chunk.numpy()
-            if not several:
-                records["class"] = shares.argmax(1).numpy()
-            records["probabilities"] = shares.numpy()
-            file.write(records.tobytes())

@@ -13,6 +13,12 @@ MODELS = {
     "sgformer": Named("graphattn.models.sgformer.SGFormer"),
     "gin_transformer": Named("graphattn.models.gin_transformer.GINTransformer"),
     "polynormer": Named("graphattn.models.polynormer.Polynormer"),
+    "hypergraph_transformer": Named(
+        "graphattn.models.hypergraph_transformer.HypergraphTransformer"
+    ),
+    "allset_transformer": Named("graphattn.models.allset_transformer.AllSetTransformer"),
+    "edhnn": Named("graphattn.models.edhnn.EDHNN"),
+    "hcha": Named("graphattn.models.hcha.HCHA"),
 }
 SAMPLERS = {
     "bottom_k": Named("graphattn.sampling.bottom_k.BottomKSampler"),
@@ -30,5 +36,6 @@ DATASETS = {
     "grid": Named("graphattn.datasets.synthetic.grid", {"height": 20, "width": 20}),
     "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
     "road": Named("graphattn.datasets.road.road"),
+    "southern_women": Named("graphattn.datasets.hypergraphs.southern_women"),
     **RAW_DATASETS,
 }

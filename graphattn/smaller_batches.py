@@ -69,7 +69,7 @@ def halved(config: RunConfig) -> RunConfig | None:
     o = config.tokens
     sizes = {key: max(1, getattr(o, key) // 2) for key in ("batch_size", "eval_batch_size")}
     smaller = replace(o, **sizes)
-    if smaller == o or not takes_tokens(config.model):
+    if smaller == o or not (takes_tokens(config.model) or o.hyperedges):
         return None
     return replace(config, tokens=smaller)
 

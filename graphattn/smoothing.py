@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphattn.datasets.splits import Split
+from graphattn.hypergraph import Incidence
 from graphattn.ops.correct_and_smooth import correct, smooth
 from graphattn.task import Task
 from graphattn.training.feed import Feed
@@ -89,13 +90,18 @@ def refuse_smoothing(task: Task) -> None:
     """Refuse what cannot be corrected and smoothed.
 
     Raises:
-        ValueError: There are several labels a node.
+        ValueError: There are several labels a node, or it is a hypergraph.
 
     Example:
         >>> from graphattn.config import DataOptions
         >>> from graphattn.task import load_task
         >>> refuse_smoothing(load_task(DataOptions("karate")))
     """
+    if isinstance(task.structure, Incidence):
+        raise ValueError(
+            f"train.correct_and_smooth needs a graph: {task.options.title} is a hypergraph; leave "
+            "it out."
+        )
     if task.y.dim() != 1:
         raise ValueError(
             f"train.correct_and_smooth needs one class a node: got {task.y.shape[1]} labels; "

@@ -1,24 +1,21 @@
 """A data set made ready to learn on: loaded by name, checked, scaled, with graph and splits."""
 
 import dataclasses
-import inspect
 import logging
-import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.data.hypergraph_data import HyperGraphData
 
 from graphattn.config import DataOptions
 from graphattn.datasets.cached_nodes import CachedNodes
 from graphattn.datasets.features import Scale, fill_missing, normalize_rows, standardize
-from graphattn.datasets.npz import CorruptDataset, load_npz, named
+from graphattn.datasets.hypergraphs import targets_of
+from graphattn.datasets.npz import CorruptDataset
 from graphattn.datasets.ogb import OgbGraph, open_ogb
 from graphattn.datasets.ogb_table import OGB
 from graphattn.datasets.public import open_public
@@ -27,9 +24,8 @@ from graphattn.datasets.splits import Split, splits
 from graphattn.datasets.validation import check_data
 from graphattn.files import digest_arrays
 from graphattn.graph import CSRGraph
-from graphattn.keys import check_keys
-from graphattn.names import find, foreign
-from graphattn.short_names import DATASETS
+from graphattn.hypergraph import Incidence
+from graphattn.loading import check_arguments, load_data
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +39,17 @@ class Task:
 
     Attributes:
         options: The options it was made with, "auto" resolved.
-        graph: The graph, duplicates merged.
+        structure: The graph or the hypergraph, duplicates merged.
         x: Features `[nodes, channels]`, float32.
-        y: Classes `[nodes]`, or binary labels `[nodes, tasks]`; -1 for unlabelled.
+        y: Classes `[nodes]`, or binary labels `[nodes, tasks]`, -1 for unlabelled; or numbers to
+            be predicted, float32 `[nodes]`, NaN for unlabelled.
         splits: The splits of the data set.
-        num_classes: One more than the largest label, or the number of tasks.
+        num_classes: One more than the largest label, or the number of tasks; 1 for numbers.
         metric: Name of the metric the data set is judged by.
         digest: Hash of graph, features and labels.
         scale: What the features were standardised by, if they were.
+        hyperedge_type: Types of the hyperedges, if they have some.
+        x_text: Second features of the nodes, `[nodes, channels]`, if there are.
 
     Example:
         >>> load_task(DataOptions("karate")).data.num_edges
@@ -58,7 +57,7 @@ class Task:
     """
 
     options: DataOptions
-    graph: CSRGraph
+    structure: CSRGraph | Incidence
     x: Tensor
     y: Tensor
     splits: list[Split]
@@ -66,77 +65,33 @@ class Task:
     metric: str
     digest: str
     scale: Scale | None = None
+    hyperedge_type: Tensor | None = None
+    x_text: Tensor | None = None
+
+    @property
+    def graph(self) -> CSRGraph:
+        """The graph; a `ValueError` where it is a hypergraph."""
+        if isinstance(self.structure, Incidence):
+            raise ValueError(
+                f"{self.options.title} is a hypergraph, and this needs a graph: give a model of "
+                "hypergraphs, or --data.clique SIZE, which joins the members of each hyperedge."
+            )
+        return self.structure
+
+    @property
+    def num_nodes(self) -> int:
+        """How many nodes there are."""
+        return self.structure.num_nodes
 
     @property
     def data(self) -> Data:
-        """The graph as PyG data, for models that take all of it at once."""
-        return Data(x=self.x, y=self.y, edge_index=self.graph.edge_index())
-
-
-def load_data(options: DataOptions) -> Data:
-    """Load a data set by its name, as it is.
-
-    Args:
-        options: Its name, folder and keyword arguments.
-
-    Returns:
-        PyG data.
-
-    Raises:
-        ValueError: No data set has that name (the nearest one is named), or root is no folder.
-        TypeError: Its function returned something else, or has no such argument.
-        FileNotFoundError: It is read from a folder, and none was given.
-        graphattn.datasets.npz.CorruptDataset: Its file is torn or hostile.
-
-    Example:
-        >>> load_data(DataOptions("karate")).num_nodes
-        34
-    """
-    name, given = options.name, options.root or os.environ.get("GRAPHATTN_DATA")
-    root = Path(given).resolve() if given else None
-    if name.endswith(".npz"):
-        moved = root / Path(name).name if root and options.root else None
-        file = moved if moved and moved.is_file() and not Path(name).is_file() else Path(name)
-        if not file.is_file():
-            raise ValueError(f"data.name must be a .npz file that exists: got {name}.")
-        return load_npz(file, nan=options.nan)
-    if name in DATASETS or "." in name:
-        function, preset = find(name, DATASETS, "data.name")
-        check_arguments(function, options.options)
-        place = {"root": options.root} if name in OGB or name in PUBLIC else {}
-        with foreign(name, "data.name"):
-            data = function(**{**preset, **place, **options.options})
-        if not isinstance(data, Data):
-            raise TypeError(f"data.name must return PyG Data: {name} gave {type(data).__name__}.")
-        return data if options.nan == "error" else fill_missing(data, options.nan)
-    if options.root and not Path(options.root).is_dir():
-        raise ValueError(f"data.root must be a folder of .npz data sets: got {options.root}.")
-    inside = {file.stem for file in root.glob("*.npz")} if root else set()
-    near = get_close_matches(name.lower().replace("-", "_"), {*DATASETS, *inside}, n=1)
-    near = near or [raw for raw in PUBLIC if raw.endswith(f"-{name.lower().replace('_', '-')}")]
-    if name not in inside and near:
-        raise ValueError(f"data.name: there is no data set {name!r}: did you mean {near[0]!r}?")
-    return named(name, root, nan=options.nan)
-
-
-def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Refuse data options that a data set's function does not take.
-
-    Raises:
-        ValueError: The first such option, and the nearest there is.
-
-    Example:
-        >>> from graphattn.datasets.bundled import karate
-        >>> check_arguments(karate, {"sed": 3})
-        Traceback (most recent call last):
-        ...
-        ValueError: unknown key data.options.sed: did you mean data.options.seed?
-    """
-    parameters = inspect.signature(function).parameters.values()
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    known = [f"data.options.{p.name}" for p in parameters]
-    keys = [f"data.options.{key}" for key in given]
-    check_keys(keys, known, free=("data.",) if open_ended else ())
+        """The graph or hypergraph as PyG data, for models that take all of it at once."""
+        if isinstance(self.structure, CSRGraph):
+            return Data(x=self.x, y=self.y, edge_index=self.structure.edge_index())
+        given = {"hyperedge_type": self.hyperedge_type, "x_text": self.x_text}
+        made = self.structure.to_data()
+        made.update({"x": self.x, "y": self.y, **{k: v for k, v in given.items() if v is not None}})
+        return made
 
 
 def load_task(options: DataOptions) -> Task:
@@ -209,7 +164,7 @@ def _task_of_cache(
     digests = f"{graph.digest()}{opened.digest}{features}".encode()
     return Task(
         options=dataclasses.replace(options, features=features),
-        graph=graph,
+        structure=graph,
         x=x,
         y=opened.y,
         splits=splits,
@@ -232,7 +187,9 @@ def task_of(
     """Check data and make it ready to learn on.
 
     Args:
-        data: PyG data with `x`, `y`, `edge_index` and `train_mask`, `val_mask`, `test_mask`.
+        data: PyG data with `x`, `y`, `edge_index` and `train_mask`, `val_mask`, `test_mask`; or
+            `HyperGraphData` with the same, and `hyperedge_type` and `x_text` if it has them. Its
+            `y_float` (where `valid_mask` holds) serves as `y` where there is none.
         options: What is done to it; its name is only a name here.
         need_splits: Whether masks must be there.
         scale: What to standardise by, if it is not by these data's own mean and deviation.
@@ -248,8 +205,11 @@ def task_of(
         >>> task_of(karate(), DataOptions("mine")).graph.num_edges
         156
     """
-    missing = [key for key in ("x", "y", "edge_index") if not isinstance(data.get(key), Tensor)]
-    if missing:
+    if isinstance(data, HyperGraphData):
+        return _task_of_hypergraph(data, options, need_splits=need_splits, scale=scale)
+    if options.clique is not None:
+        raise ValueError(f"data.clique is for hypergraphs: {options.name} is a graph already.")
+    if missing := [k for k in ("x", "y", "edge_index") if not isinstance(data.get(k), Tensor)]:
         raise ValueError(
             f"{options.name} must have features x, labels y and edge_index to be learnt: "
             f"got no {' and no '.join(missing)}."
@@ -262,12 +222,7 @@ def task_of(
     if options.nan != "error" and not bool(data.x.isfinite().all()):
         data = fill_missing(data, options.nan)
     check_data(data)
-    features = _features(options, data.x)
-    if features == "standardize":
-        scale = scale or Scale.of(data.x)
-        data = standardize(data, scale)
-    elif features == "row":
-        data = normalize_rows(data)
+    data, features, scale = _scaled(data, options, scale)
     graph = CSRGraph.from_data(data)
     if options.undirected:
         graph = graph.to_undirected()
@@ -279,19 +234,67 @@ def task_of(
         )
     return Task(
         options=dataclasses.replace(options, features=features),
-        graph=graph,
+        structure=graph,
         x=data.x,
         y=data.y,
         splits=splits(data) if need_splits else [],
         num_classes=max(int(data.y.max()) + 1, 1),
         metric=options.metric or str(data.get("metric") or "accuracy"),
         digest=digest_arrays(graph.rowptr, graph.col, data.x.numpy(), data.y.numpy()),
-        scale=scale if features == "standardize" else None,
+        scale=scale,
     )
 
 
-def _features(options: DataOptions, x: Tensor) -> Any:
-    if options.features != "auto":
-        return options.features
-    large = x.numel() > 0 and float(torch.maximum(x.max(), -x.min())) > _LARGEST
-    return "standardize" if large else "none"
+def _task_of_hypergraph(
+    data: HyperGraphData, options: DataOptions, *, need_splits: bool, scale: Scale | None
+) -> Task:
+    incidence, y = Incidence.from_data(data), targets_of(data)
+    if data.get("x") is None or y is None:
+        hint = "; --data.options.label_noise 1.0 makes the published ones" if y is not None else ""
+        raise ValueError(
+            f"{options.name} must have features x and labels y to be learnt: got no "
+            f"{'x' if y is not None else 'y'}{hint}."
+        )
+    if options.undirected:
+        raise ValueError(f"data.undirected is for graphs: {options.name} is a hypergraph.")
+    nodes = Data(x=data.x.detach().cpu().float(), num_nodes=incidence.num_nodes)
+    check_data(nodes if y.is_floating_point() else Data(**{**nodes.to_dict(), "y": y}))
+    nodes, features, scale = _scaled(nodes, options, scale)
+    types, x_text = data.get("hyperedge_type"), data.get("x_text")
+    parts = [nodes.x, y, *(part.cpu() for part in (types, x_text) if part is not None)]
+    hashed = f"{incidence.digest()}{digest_arrays(*(part.numpy() for part in parts))}".encode()
+    numbers = y.is_floating_point()
+    masks = Data(**{**data.to_dict(), "y": y.isfinite().long() - 1 if numbers else y})
+    own = str(data.get("metric") or "accuracy")
+    structure: CSRGraph | Incidence = incidence
+    if options.clique is not None:
+        edges, _ = incidence.clique(options.clique)
+        structure = CSRGraph.from_edge_index(edges, incidence.num_nodes)
+    return Task(
+        options=dataclasses.replace(options, features=features),
+        structure=structure,
+        x=nodes.x,
+        y=y,
+        splits=splits(masks) if need_splits else [],
+        num_classes=1 if numbers else max(int(y.max()) + 1, 1),
+        metric=options.metric or ("spearman" if numbers and own == "accuracy" else own),
+        digest=digest_arrays(np.frombuffer(hashed, np.uint8)),
+        scale=scale,
+        hyperedge_type=None if types is None else types.detach().cpu().long(),
+        x_text=None if x_text is None else x_text.detach().cpu().float(),
+    )
+
+
+def _scaled(
+    data: Data, options: DataOptions, scale: Scale | None
+) -> tuple[Data, Any, Scale | None]:
+    """The data with features scaled as asked, "auto" resolved, and by what it was standardised."""
+    features: Any = options.features
+    if features == "auto":
+        x = data.x
+        large = x.numel() > 0 and float(torch.maximum(x.max(), -x.min())) > _LARGEST
+        features = "standardize" if large else "none"
+    if features == "standardize":
+        scale = scale or Scale.of(data.x)
+        return standardize(data, scale), features, scale
+    return (normalize_rows(data) if features == "row" else data), features, None

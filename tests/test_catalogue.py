@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from graphattn.catalogue import catalogue, describe, from_files, write_npz
+from graphattn.catalogue import catalogue, from_files, write_npz
 from graphattn.config import DataOptions
-from graphattn.task import load_data
+from graphattn.description import describe
+from graphattn.loading import load_data
 
 HALVES = {"fractions": (0.5, 0.25, 0.25), "seed": 0, "metric": "accuracy"}
 

@@ -10,8 +10,8 @@ import pytest
 from graphattn.catalogue import write_npz
 from graphattn.config import DataOptions, RunConfig, StoreOptions
 from graphattn.experiment import run_experiment
+from graphattn.loading import load_data
 from graphattn.prediction import load_run, read_ids
-from graphattn.task import load_data
 from graphattn.training.errors import CorruptCheckpoint
 from graphattn.training.options import FitOptions, TokenOptions
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphattn.arguments import Arguments
-from graphattn.catalogue import catalogue, describe, from_files, write_npz
+from graphattn.catalogue import catalogue, from_files, write_npz
 from graphattn.config import DataOptions
 from graphattn.datasets.download import fetch
 from graphattn.datasets.ogb import raw_folder
@@ -16,8 +16,9 @@ from graphattn.datasets.public_fetch import fetch_public
 from graphattn.datasets.public_table import PUBLIC, PublicSpec
 from graphattn.datasets.twin import write_twin
 from graphattn.datasets.unpack import unpack_ogb
+from graphattn.description import describe
+from graphattn.loading import load_data
 from graphattn.outputs import output_file
-from graphattn.task import load_data
 from graphattn.training.metrics import METRICS, metric_by_name
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from graphattn.arguments import Arguments
 from graphattn.outputs import output_file
-from graphattn.prediction import load_run, write_predictions
+from graphattn.prediction import load_run
+from graphattn.prediction_file import write_predictions
 from graphattn.run_folder import run_folders
 
 NODES = "train, val, test, all, or a file of ids (.npy, or text with one a line)"

@@ -14,6 +14,7 @@ from graphattn.datasets.npz import (
     MASKS,
     METRICS,
     PER_NODE,
+    UNREADABLE,
     check_rows,
     features_of,
     labels_of,
@@ -97,6 +98,23 @@ def named_hypergraph(name: str, root: str | Path | None = None) -> HyperGraphDat
         3
     """
     return load_hypergraph(path_of(name, root))
+
+
+def is_hypergraph_file(path: str | Path) -> bool:
+    """Tells whether a `.npz` file holds a hypergraph, by the names in it.
+
+    Args:
+        path: the file; where it is none or torn, the answer is no.
+
+    Example:
+        >>> is_hypergraph_file("nowhere.npz")
+        False
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return "hyperedge_index" in getattr(archive, "files", ())
+    except UNREADABLE:
+        return False
 
 
 def knowledge_graph(
@@ -206,6 +224,26 @@ def southern_women(*, seed: int = 0) -> HyperGraphData:
         name="southern_women",
         metric="accuracy",
     )
+
+
+def targets_of(data: HyperGraphData) -> torch.Tensor | None:
+    """Finds what is to be predicted of nodes: classes ``y``, else numbers, NaN where there is none.
+
+    Args:
+        data: With ``y``; or with ``y_float``, which counts where ``valid_mask`` holds.
+
+    Example:
+        >>> targets_of(southern_women()).dtype
+        torch.int64
+    """
+    y, numbers, valid = (data.get(name) for name in ("y", "y_float", "valid_mask"))
+    if y is None and numbers is not None:
+        y = numbers if valid is None else numbers.float().where(valid.bool(), torch.nan)
+    if y is None:
+        return None
+    y = y.detach().cpu()
+    y = y.view(-1) if y.dim() == 2 and y.size(1) == 1 else y
+    return y.float() if y.is_floating_point() else y.long()
 
 
 def _arrays(path: Path, max_bytes: int) -> dict[str, NDArray[Any]]:

@@ -31,6 +31,7 @@ class MLP(nn.Module):
     """
 
     wants_edge_index: bool = False
+    sees_no_edges: bool = True
 
     def __init__(
         self,

@@ -135,6 +135,25 @@ def check_attr(hyperedge_attr: Tensor | None, edge_dim: int | None) -> None:
         )
 
 
+def check_heads(channels: int, heads: int) -> None:
+    """Refuses heads that do not divide a width.
+
+    Raises:
+        ValueError: They do not, or one of the two is below 1.
+
+    Example:
+        >>> check_heads(64, 3)
+        Traceback (most recent call last):
+        ...
+        ValueError: heads must divide hidden_channels: got heads=3, hidden_channels=64.
+    """
+    check_least(1, hidden_channels=channels, heads=heads)
+    if channels % heads:
+        raise ValueError(
+            f"heads must divide hidden_channels: got heads={heads}, hidden_channels={channels}."
+        )
+
+
 def widened(x: Tensor, heads: int) -> Tensor:
     """Splits heads, ``[rows, heads, size]``, in single precision at least.
 

@@ -1,6 +1,7 @@
 """Batches of hypergraphs too large for one: from nodes to hyperedges to nodes, hop by hop."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,26 @@ class HypergraphLoader:
     def __len__(self) -> int:
         """Number of batches of a pass."""
         return (self._seeds.numel() + self.batch_size - 1) // self.batch_size
+
+    def over(
+        self, input_nodes: Tensor, *, batch_size: int | None = None, shuffle: bool = False
+    ) -> "HypergraphLoader":
+        """Makes a loader of other seeds, which shares the sorted incidences and starts at epoch 0.
+
+        Args:
+            input_nodes: The seeds: ids, or a mask of all nodes.
+            batch_size: Seeds a batch; by default as many as here.
+            shuffle: Go through the seeds in another order each pass.
+
+        Raises:
+            ValueError: The size is below 1, or the seeds do not fit.
+        """
+        made = copy(self)
+        made.batch_size = self.batch_size if batch_size is None else batch_size
+        check_least(1, batch_size=made.batch_size)
+        made._seeds, made._input_id = seeds_of(input_nodes, self._sizes[0])
+        made.shuffle, made._epoch = shuffle, 0
+        return made
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the draw and order of the next pass; each pass after it is one epoch on.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Int
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from graphattn.training.errors import CorruptCheckpoint
@@ -93,7 +93,7 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> 
     model.load_state_dict(dict(weights))
 
 
-def digest(values: Int[Tensor, "n ..."]) -> str:
+def digest(values: Shaped[Tensor, "n ..."]) -> str:
     """Return a short hash of node ids or labels, to tell one split or labelling from another.
 
     Example:

@@ -50,7 +50,8 @@ def fit(
     """Train a model, keep the weights best on the validation nodes, and test them once.
 
     The loss is the cross-entropy of the labelled training nodes; of several binary labels a node,
-    the mean of theirs. Afterwards the model holds the
+    the mean of theirs; of numbers the mean squared error; or the model's own, where the feed asks
+    for that (`FullBatchFeed`). Afterwards the model holds the
     best weights, in evaluation mode, and the feed the codes that belong to them. The caller's
     random state is untouched.
 
@@ -144,8 +145,12 @@ def _check(model: nn.Module, feed: Feed, split: Split, options: FitOptions) -> N
                 "Use 'constant' or 'cosine'."
             )
         logger.warning("no validation nodes: no early stopping, the last epoch's weights are kept")
-    if options.class_weights and feed.labels(split.train[:1]).dim() == 2:
-        raise ValueError("class_weights must be False for several labels a node: got True.")
+    labels = feed.labels(split.train[:1])
+    if options.class_weights and (labels.dim() == 2 or labels.is_floating_point()):
+        what = "several labels a node" if labels.dim() == 2 else "numbers"
+        raise ValueError(f"class_weights must be False for {what}: got True.")
+    if options.label_smoothing and labels.is_floating_point():
+        raise ValueError(f"label_smoothing is for classes: got {options.label_smoothing}.")
     if options.compile and not getattr(feed, "ranks", ALONE).alone:
         raise ValueError("compile must be False on several ranks: got compile=True.")
     if not any(p.requires_grad for p in model.parameters()):
@@ -229,7 +234,9 @@ def _result(loop: Loop, split: Split, metric: str, logits: Tensor) -> FitResult:
         num_test=len(split.test),
         history=at.history,
         confusion=(
-            confusion_matrix(test_labels, test_logits).tolist() if test_labels.dim() == 1 else []
+            confusion_matrix(test_labels, test_logits).tolist()
+            if test_labels.dim() == 1 and not test_labels.is_floating_point()
+            else []
         ),
         val_logits=val_logits,
         test_logits=test_logits,

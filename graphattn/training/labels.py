@@ -1,9 +1,12 @@
-"""Labels as training takes them: one class a node, or a row of binary ones; below zero is none."""
+"""Labels as training takes them: one class a node, or a row of binary ones; below zero is none.
+
+Numbers to be predicted are float labels, and NaN is none.
+"""
 
 import logging
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Float32, Int, Shaped
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,38 @@ def classes(
     return y, count
 
 
+def targets(
+    y: Shaped[Tensor, "nodes ..."], out_channels: int | None = None
+) -> tuple[Shaped[Tensor, "nodes ..."], int]:
+    """Return labels on the CPU, and how many logits a node has: as of `classes`, 1 for numbers.
+
+    Raises:
+        ValueError: See `classes` and `numbers`.
+
+    Example:
+        >>> targets(torch.tensor([0.5, 1.5]))
+        (tensor([0.5000, 1.5000]), 1)
+    """
+    return (numbers(y), 1) if y.is_floating_point() else classes(y, out_channels)
+
+
+def numbers(y: Shaped[Tensor, "nodes ..."]) -> Float32[Tensor, " nodes"]:
+    """Return numbers to be predicted, one a node, on the CPU; NaN is unlabelled.
+
+    Raises:
+        ValueError: There are several a node, or one is infinite.
+
+    Example:
+        >>> numbers(torch.tensor([[0.5], [float("nan")]]))
+        tensor([0.5000,    nan])
+    """
+    y = y.view(-1) if y.dim() == 2 and y.shape[1] == 1 else y
+    if y.dim() != 1 or y.isinf().any():
+        came = f"shape {tuple(y.shape)}" if y.dim() != 1 else "infinite ones"
+        raise ValueError(f"numbers to be predicted must be finite or NaN, one a node: got {came}.")
+    return y.detach().cpu().float()
+
+
 def _binary(y: Tensor, out_channels: int | None) -> tuple[Tensor, int]:
     """Check rows of binary labels."""
     if y.shape[1] != (out_channels or y.shape[1]) or not y.shape[1]:
@@ -59,18 +94,19 @@ def _binary(y: Tensor, out_channels: int | None) -> tuple[Tensor, int]:
     return y.long().clamp(min=-1), y.shape[1]
 
 
-def is_labelled(y: Int[Tensor, "nodes ..."]) -> Bool[Tensor, " nodes"]:
-    """Tell which nodes have a label; of several, at least one.
+def is_labelled(y: Shaped[Tensor, "nodes ..."]) -> Bool[Tensor, " nodes"]:
+    """Tell which nodes have a label; of several, at least one; of numbers, one that is not NaN.
 
     Example:
         >>> is_labelled(torch.tensor([[0, -1], [-1, -1]]))
         tensor([ True, False])
     """
-    return y >= 0 if y.dim() == 1 else (y >= 0).any(dim=1)
+    known = ~y.isnan() if y.is_floating_point() else y >= 0
+    return known if y.dim() == 1 else known.any(dim=1)
 
 
 def trainable(
-    nodes: Int[Tensor, " train"], y: Int[Tensor, "nodes ..."]
+    nodes: Int[Tensor, " train"], y: Shaped[Tensor, "nodes ..."]
 ) -> Int[Tensor, " labelled"]:
     """Return the nodes that have a label, each once; what has none is never trained on.
 

@@ -62,10 +62,9 @@ class Loop:
         fingerprint: Mapping[str, Any],
     ) -> None:
         self.model, self.feed, self.metric, self.out = model, feed, metric, out
-        self.fingerprint = fingerprint
         self.ranks: Ranks = getattr(feed, "ranks", ALONE)
         self.at = Position()
-        self._val, self._options = val, options
+        self._val, self._options, self.fingerprint = val, options, fingerprint
         self._forward: Any = torch.compile(model) if options.compile else model
         self._device = device_of(model)
         kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
@@ -127,8 +126,7 @@ class Loop:
         if self.ranks.first:
             self._write_best()
             save_checkpoint(self.out / "last", state)
-        self._good = None
-        self._saved_at = time.monotonic()
+        self._good, self._saved_at = None, time.monotonic()
 
     def _state(self) -> Checkpoint:
         random, *others = gather_random(self._random.state_dict(), self.ranks)
@@ -193,12 +191,7 @@ class Loop:
 
     def _train_step(self, batch: Any, lr: float) -> None:
         at, options = self.at, self._options
-        with autocast(self._device, options):
-            logits, y = self.feed.forward(self._forward, batch)
-        checked_logits(self.model, logits, rows=len(y), out_channels=self.feed.out_channels)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        weights = self._weights(logits) if options.class_weights else None
-        mean, weight = mean_loss(logits, y, weights, label_smoothing=options.label_smoothing)
+        mean, weight = self._loss(batch)
         own = torch.tensor([float(mean.detach()) * weight, weight], dtype=torch.float64)
         loss_sum, weight_sum = self.ranks.sum(own).tolist()
         if not math.isfinite(loss_sum):
@@ -210,15 +203,24 @@ class Loop:
         if not math.isfinite(float(norm)):
             self._refuse("gradient", batch, lr)
         self._optimizer.step()
-        at.step += 1
-        at.loss_sum += loss_sum
+        at.step, at.loss_sum = at.step + 1, at.loss_sum + loss_sum
         at.weight_sum += weight_sum
+
+    def _loss(self, batch: Any) -> tuple[Tensor, float]:
+        own, options = getattr(self.feed, "own_loss", None), self._options
+        with autocast(self._device, options):
+            if own is not None and (found := own(self._forward, batch)) is not None:
+                return found
+            logits, y = self.feed.forward(self._forward, batch)
+        checked_logits(self.model, logits, rows=len(y), out_channels=self.feed.out_channels)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        weights = self._weights(logits) if options.class_weights else None
+        return mean_loss(logits, y, weights, label_smoothing=options.label_smoothing)
 
     def _finish_epoch(self, watch: StopWatch) -> dict[str, Any]:
         at, options = self.at, self._options
         val = val_loss = math.nan
-        seconds = 0.0
-        last = at.epoch + 1 == options.epochs
+        seconds, last = 0.0, at.epoch + 1 == options.epochs
         if len(self._val) and (last or (at.epoch + 1) % options.eval_every == 0):
             began = time.perf_counter()
             with watch.pausable():
@@ -282,8 +284,7 @@ class Loop:
 
     def _weights(self, logits: Tensor) -> Tensor:
         if self._class_weights is None:
-            labels = self.feed.labels(self.feed.train_nodes)
-            self._class_weights = class_weights(labels, logits)
+            self._class_weights = class_weights(self.feed.labels(self.feed.train_nodes), logits)
         return self._class_weights
 
     def _refuse(self, what: str, batch: Any, lr: float) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Metrics of node classification: a function of labels and logits each, by name.
+"""Metrics of node classification and regression: a function of labels and logits each, by name.
 
 Labels below zero mean "unlabelled" and are left out; where nothing is left the metric is NaN.
 """
@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
+from scipy.stats import rankdata
 from sklearn.metrics import f1_score, roc_auc_score
 from torch import Tensor
 
@@ -112,7 +113,41 @@ def macro_f1(y: Int[Tensor, "nodes ..."], logits: Float[Tensor, "nodes classes"]
     return float(f1_score(y.numpy(), logits.argmax(1).numpy(), average="macro", zero_division=0))
 
 
+def spearman(y: Shaped[Tensor, "nodes ..."], scores: Float[Tensor, "nodes columns"]) -> float:
+    """Spearman's rank correlation of numbers and predictions; equal ones share their mean rank.
+
+    Args:
+        y: Numbers; NaN is unlabelled.
+        scores: What was predicted.
+
+    Returns:
+        A correlation in [-1, 1], or NaN where all labels, or all scores, are equal, or a score is
+        not finite.
+
+    Raises:
+        ValueError: The labels are classes.
+
+    Example:
+        >>> spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[0.1], [0.3], [0.2]]))
+        0.5
+    """
+    if not y.is_floating_point() or y.dim() != 1 or scores.shape[1] != 1:
+        raise ValueError(
+            f"spearman judges one number a node: got labels {y.dtype} and scores "
+            f"{list(scores.shape)}."
+        )
+    keep = (~y.isnan()).nonzero().view(-1).cpu()
+    shown = scores.detach().cpu().double().view(-1).index_select(0, keep)
+    if not bool(torch.isfinite(shown).all()):
+        return math.nan
+    ranks = [rankdata(part.numpy()) for part in (y.cpu().double().index_select(0, keep), shown)]
+    first, second = (torch.from_numpy(rank - (len(keep) + 1) / 2) for rank in ranks)
+    size = float((first.square().sum() * second.square().sum()).sqrt())
+    return float(first @ second) / size if size else math.nan
+
+
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "rocauc": rocauc, "macro_f1": macro_f1}
+OF_NUMBERS: dict[str, Metric] = {"spearman": spearman}
 
 
 def metric_by_name(name: str) -> Metric:
@@ -125,13 +160,13 @@ def metric_by_name(name: str) -> Metric:
         >>> metric_by_name("accuracy") is accuracy
         True
     """
-    if name in METRICS:
-        return METRICS[name]
+    if name in METRICS or name in OF_NUMBERS:
+        return METRICS[name] if name in METRICS else OF_NUMBERS[name]
     if name.startswith("ogbn-"):
         return ogb_metric(name)
-    near = get_close_matches(name, METRICS, n=1, cutoff=0.5)
+    near = get_close_matches(name, [*METRICS, *OF_NUMBERS], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(METRICS)
+    known = ", ".join([*METRICS, *OF_NUMBERS])
     raise ValueError(f"metric must be one of {known} or an ogbn- dataset: got {name!r}.{hint}")
 
 
@@ -232,5 +267,7 @@ def _labelled(y: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
             "this metric judges one label a node: "
             f"got {y.shape[1]}; rocauc, or ogbn-proteins, judges several."
         )
+    if y.is_floating_point():
+        raise ValueError("this metric judges classes: got numbers; spearman judges them.")
     keep = (y >= 0).nonzero().view(-1).cpu()
     return y.cpu().long().index_select(0, keep), logits.detach().cpu().index_select(0, keep)

@@ -1,7 +1,7 @@
-"""What a step makes smaller, and how far it may go: cross-entropies, and a gradient's norm."""
+"""What a step makes smaller, and how far it may go: cross-entropies, squared errors, a norm."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,17 +29,19 @@ def class_weights(
 
 def mean_loss(
     logits: Float[Tensor, "seeds classes"],
-    y: Int[Tensor, "seeds ..."],
+    y: Shaped[Tensor, "seeds ..."],
     weights: Float[Tensor, " classes"] | None = None,
     *,
     label_smoothing: float = 0.0,
 ) -> tuple[Float[Tensor, ""], float]:
     """Return the mean cross-entropy of some seeds, and the weight that it has beside others'.
 
+    Of numbers, the mean squared error.
+
     Args:
         logits: One row a seed; there may be none.
         y: Their classes; or rows of binary labels, of which each that is not below zero counts by
-            its own cross-entropy.
+            its own cross-entropy; or numbers, none of them NaN.
         weights: Of each class; by default one. Binary labels have none.
         label_smoothing: Share of the target spread evenly over the classes.
 
@@ -52,6 +54,8 @@ def mean_loss(
     """
     if not len(y):
         return logits.sum(), 0.0  # a zero that the backward goes through
+    if y.is_floating_point():
+        return F.mse_loss(logits.squeeze(1), y.to(logits)), float(len(y))
     if y.dim() == 2:
         return _mean_binary(logits, y, label_smoothing)
     mean = F.cross_entropy(logits, y, weight=weights, label_smoothing=label_smoothing)

@@ -114,9 +114,12 @@ class TokenOptions:
         adjacency: Tell the model which tokens of a seed are joined by an edge; for LargeGT with
             `model.local gin`.
         num_workers: Threads that draw ahead; changes no bit of the result.
+        hyperedges: For models of hypergraphs: how many hyperedges of a node are drawn in each of
+            `num_hops` hops, -1 for all; null: no sampling, the whole hypergraph in every step.
+        members: How many nodes of a hyperedge are drawn then, -1 for all.
 
     Raises:
-        ValueError: An option is out of range.
+        ValueError: An option is out of range, or one of the last two is given alone.
 
     Example:
         >>> TokenOptions(num_samples=8).batch_size
@@ -131,9 +134,20 @@ class TokenOptions:
     eval_batch_size: int = 1024
     adjacency: bool = False
     num_workers: int = 0
+    hyperedges: int | None = None
+    members: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
+        drawn = {"hyperedges": self.hyperedges, "members": self.members}
+        if (self.hyperedges is None) != (self.members is None):
+            raise ValueError(
+                "tokens.hyperedges and tokens.members must be given together: got "
+                f"{self.hyperedges} and {self.members}."
+            )
+        for name, count in drawn.items():
+            if count is not None and (count < -1 or count == 0):
+                raise ValueError(f"tokens.{name} must be at least 1, or -1 for all: got {count}.")
         if self.pool is not None:
             check_choice(get_args(Pool), pool=self.pool)
         _at_least(

@@ -75,7 +75,7 @@ def confusion_plot(run: RunSummary, class_names: Sequence[str] | None = None) ->
         A `<figure>`, or a sentence where there are no test nodes.
     """
     if not any(fit.confusion for fit in run.fits):
-        return "<p class='note'>Several labels a node: no confusion matrix.</p>"
+        return "<p class='note'>Several labels a node, or numbers: no confusion matrix.</p>"
     counts = _added([fit.confusion for fit in run.fits])
     if not any(map(sum, counts)):
         return "<p class='note'>No labelled test nodes: no confusion matrix.</p>"

@@ -14,7 +14,7 @@ from torch_geometric.nn import GCN
 from graphattn.cli import main
 from graphattn.config import DataOptions
 from graphattn.diagnostics import influence, read_influence
-from graphattn.task import load_data
+from graphattn.loading import load_data
 
 BUILD = """
 from torch_geometric.nn import GCN

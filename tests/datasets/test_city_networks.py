@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from graphattn.catalogue import describe
 from graphattn.config import DataOptions
 from graphattn.datasets.city_archive import CityArchive
 from graphattn.datasets.city_networks import (
@@ -25,6 +24,7 @@ from graphattn.datasets.npz import CorruptDataset
 from graphattn.datasets.road import road
 from graphattn.datasets.splits import splits
 from graphattn.datasets.validation import check_data
+from graphattn.description import describe
 from graphattn.task import load_task
 
 NODES = 60

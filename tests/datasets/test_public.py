@@ -19,8 +19,9 @@ from graphattn.datasets.public import load_public, open_public, raw_place
 from graphattn.datasets.public_fetch import fetch_public
 from graphattn.datasets.public_table import PUBLIC
 from graphattn.files import read_json
+from graphattn.loading import load_data
 from graphattn.short_names import DATASETS
-from graphattn.task import load_data, load_task
+from graphattn.task import load_task
 
 PHOTO = PUBLIC["shchur-amazon-photo"]
 CORA = PUBLIC["planetoid-cora"]

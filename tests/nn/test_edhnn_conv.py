@@ -90,3 +90,48 @@ def test_stands_in_for_pyg_and_refuses_by_words():
         make_layer(alpha=2.0)
     with pytest.raises(ValueError, match="aggr must be one of mean, sum: got 'max'"):
         make_layer(aggr="max")
+
+
+def dense(layer, x, H):
+    """The layer with MLPs of any depth, from dense matrices; mean both ways, alpha 0.5."""
+
+    _, second, _ = layer.mlp_layers
+    mean_of_nodes = H.T / H.sum(0).clamp(min=1)[:, None]
+    mean_of_edges = H / H.sum(1).clamp(min=1)[:, None]
+    h = mean_of_nodes @ layer.mlp1(layer.norm1(x))
+    if second == 0:
+        y = mean_of_edges @ h
+    else:
+        hidden = layer.lin_node(x)[:, None] + layer.lin_hyperedge(h)[None]
+        if second == 2:
+            hidden = layer.lin_message(torch.relu(hidden))
+        y = (mean_of_edges[:, :, None] * hidden).sum(1)
+    x0 = x if layer.lin_first is None else layer.lin_first(x)
+    return layer.mlp3(layer.norm3(0.5 * y + 0.5 * x0))
+
+
+@pytest.mark.parametrize("mlp_layers", [(0, 0, 1), (1, 1, 0), (2, 0, 2), (0, 2, 1), (1, 1, 1)])
+@pytest.mark.parametrize("norm", [None, "layer"])
+def test_networks_of_any_depth(mlp_layers, norm):
+    made = make(9, 6, 20)
+    layer = uneven(make_layer(out=CHANNELS, mlp_layers=mlp_layers, norm=norm))
+    x = torch.randn(9, CHANNELS, dtype=torch.double, requires_grad=True)
+    theirs = dense(layer, x, made.to_dense(torch.double))
+    same(layer(x, made), theirs, [x, *layer.parameters()])
+    if norm is None:  # which would not feel the same added to all channels of a node
+        check_layer(layer, made, x.detach())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mlp_layers": (1, 2)}, r"three counts from 0 to 2: got \[1, 2\]"),
+        ({"mlp_layers": (1, 2, 3)}, r"three counts from 0 to 2: got \[1, 2, 3\]"),
+        ({"mlp_layers": (0, 2, 2)}, "not begin with 0 where the width changes"),
+        ({"norm": "group"}, "norm must be one of batch, layer"),
+        ({"norm": "layer", "in_channels": -1}, "in_channels must be given with a norm"),
+    ],
+)
+def test_depths_and_norms_that_cannot_be(options, words):
+    with pytest.raises(ValueError, match=words):
+        make_layer(**options)

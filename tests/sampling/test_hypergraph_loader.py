@@ -114,3 +114,18 @@ def test_errors_by_their_words():
         HypergraphLoader(data, [(-2, 1)])
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         HypergraphLoader(data, [(1, 1)], batch_size=0)
+
+
+def test_other_seeds_share_the_incidences_and_the_draws():
+    data = make_data()
+    loader = HypergraphLoader(data, [(2, 2)] * 2, torch.arange(9), batch_size=4, seed=5)
+    next(iter(loader))
+    other = loader.over(torch.tensor([7, 3]), batch_size=1)
+    alone = HypergraphLoader(data, [(2, 2)] * 2, torch.tensor([7, 3]), batch_size=1, seed=5)
+    for one, two in zip(other, alone, strict=True):
+        assert torch.equal(one.n_id, two.n_id)
+        assert torch.equal(one.edge_index, two.edge_index)
+    assert other._members[1] is loader._members[1]
+    assert len(loader) == 3
+    with pytest.raises(ValueError, match="batch_size must be at least 1: got batch_size=0"):
+        loader.over(torch.arange(2), batch_size=0)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from graphattn.training.metrics import (
@@ -16,6 +17,7 @@ from graphattn.training.metrics import (
     metric_by_name,
     ogb_metric,
     rocauc,
+    spearman,
 )
 
 
@@ -62,6 +64,32 @@ def test_macro_f1_by_hand():
     y = torch.tensor([0, 0, 1, 1])
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
     assert macro_f1(y, logits) == pytest.approx((2 / 3 + 0.8) / 2)
+
+
+def test_spearman_is_that_of_scipy_with_ties_and_without_what_is_unlabelled():
+    generator = torch.Generator().manual_seed(2)
+    y = torch.randint(5, (80,), generator=generator).float()
+    scores = torch.randint(9, (80, 1), generator=generator).float() + y[:, None]
+    expected = spearmanr(y.numpy(), scores[:, 0].numpy()).statistic
+    assert spearman(y, scores) == pytest.approx(expected, abs=1e-12)
+    more = torch.cat([y, torch.tensor([math.nan])]), torch.cat([scores, torch.tensor([[99.0]])])
+    assert spearman(*more) == spearman(y, scores)
+    assert metric_by_name("spearman") is spearman
+
+
+@pytest.mark.parametrize(
+    ("y", "scores"),
+    [([], []), ([math.nan], [1.0]), ([1.0, 1.0], [1.0, 2.0]), ([1.0, 2.0], [1.0, math.inf])],
+)
+def test_spearman_of_nothing_to_rank_is_nan(y, scores):
+    assert math.isnan(spearman(torch.tensor(y), torch.tensor(scores).view(-1, 1)))
+
+
+def test_classes_and_numbers_are_told_apart(unchecked):
+    with pytest.raises(ValueError, match=r"judges one number a node: got labels torch\.int64"):
+        spearman(torch.tensor([0, 1]), torch.zeros(2, 1))
+    with pytest.raises(ValueError, match="judges classes: got numbers; spearman judges them"):
+        accuracy(torch.tensor([0.0, 1.0]), torch.zeros(2, 1))
 
 
 def test_bfloat16_logits_are_taken(scores):
