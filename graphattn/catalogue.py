@@ -43,6 +43,9 @@ def catalogue(root: str | None = None) -> list[tuple[str, str]]:
         raise FileNotFoundError(f"GRAPHATTN_DATA must name a folder of data sets: got {folder}.")
     fetched = "OGB, read from a folder: `graphattn data download`, or `data synth` for a made one"
     kinds = dict.fromkeys(OGB, fetched) | {name: _raw(spec) for name, spec in PUBLIC.items()}
+    for name, named in DATASETS.items():
+        if named.options.get("name") == name:  # made of a file of that name
+            kinds.setdefault(name, f"hypergraph, made of {name}.npz")
     found = [(name, kinds.get(name, "built in")) for name in DATASETS]
     if folder:
         files = sorted(Path(folder).glob("*.npz"))

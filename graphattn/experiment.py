@@ -20,6 +20,7 @@ from graphattn.building import (
     takes_tokens,
 )
 from graphattn.config import RunConfig
+from graphattn.datasets.splits import Split
 from graphattn.files import digest_arrays, read_array, read_json, write_json
 from graphattn.ops.ranks import ALONE, Ranks
 from graphattn.outputs import lock, output_folder
@@ -34,6 +35,8 @@ from graphattn.training.errors import CorruptCheckpoint
 from graphattn.training.feed import Feed, autocast, device_of
 from graphattn.training.fingerprint import check_fingerprint, saved_fingerprint
 from graphattn.training.fitting import FitResult, fit
+from graphattn.training.node_importance import node_importance_metrics
+from graphattn.training.result import plain
 from graphattn.training.summary import FitRecord, read_fit
 
 logger = logging.getLogger(__name__)
@@ -220,9 +223,19 @@ def run_one(
     if config.labels.correct_and_smooth:
         with autocast(device_of(model), config.train):
             smoothed = smoothed_figures(model, feed, task, chosen)
-        if out is not None and ranks.first:
-            write_json(out / "result.json", {**result.to_dict(), "smoothed": smoothed})
+    more = {"smoothed": smoothed} if smoothed is not None else _importance(result, task, chosen)
+    if more and out is not None and ranks.first:
+        write_json(out / "result.json", {**result.to_dict(), **more})
     return Fitted(result, model, feed, smoothed)
+
+
+def _importance(result: FitResult, task: Task, split: Split) -> dict[str, Any]:
+    """Further figures of the test nodes, where numbers are predicted."""
+    if not task.y.is_floating_point() or not len(split.test):
+        return {}
+    y = task.y.index_select(0, split.test)
+    figures = node_importance_metrics(y, result.test_logits.view(-1).float().cpu())
+    return {"importance": {name: plain(figure) for name, figure in figures.items()}}
 
 
 def fingerprint(config: RunConfig, task: Task) -> dict[str, Any]:

@@ -13,6 +13,7 @@ MODELS = {
     "sgformer": Named("graphattn.models.sgformer.SGFormer"),
     "gin_transformer": Named("graphattn.models.gin_transformer.GINTransformer"),
     "polynormer": Named("graphattn.models.polynormer.Polynormer"),
+    "meta_hgnie": Named("graphattn.models.meta_hgnie.MetaHGNIE"),
     "hypergraph_transformer": Named(
         "graphattn.models.hypergraph_transformer.HypergraphTransformer"
     ),
@@ -36,6 +37,12 @@ DATASETS = {
     "grid": Named("graphattn.datasets.synthetic.grid", {"height": 20, "width": 20}),
     "barbell": Named("graphattn.datasets.synthetic.barbell", {"clique_size": 20, "path_length": 9}),
     "road": Named("graphattn.datasets.road.road"),
+    "music10k_nie": Named(
+        "graphattn.datasets.node_importance.node_importance", {"name": "music10k_nie"}
+    ),
+    "fb15k237_nie": Named(
+        "graphattn.datasets.node_importance.node_importance", {"name": "fb15k237_nie"}
+    ),
     "southern_women": Named("graphattn.datasets.hypergraphs.southern_women"),
     **RAW_DATASETS,
 }

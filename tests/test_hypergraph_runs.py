@@ -14,7 +14,7 @@ from graphattn import cli
 from graphattn.config import DataOptions, RunConfig
 from graphattn.description import describe
 from graphattn.estimator import NodeClassifier
-from graphattn.experiment import run_experiment
+from graphattn.experiment import run_experiment, run_one
 from graphattn.loading import load_data
 from graphattn.prediction import load_run
 from graphattn.task import load_task, task_of
@@ -118,6 +118,24 @@ def test_sampled_training_learns_as_the_whole_does(here):
     assert len(np.load("p.npy")) == 15
 
 
+def test_meta_hgnie_trains_with_its_own_loss_and_predicts_numbers(here):
+    data = make_data(typed=True, numbers=True)
+    data.x_text = torch.randn(NODES, 6, generator=torch.Generator().manual_seed(0))
+    task = task_of(data, DataOptions("mine"))
+    config = RunConfig(
+        DataOptions("mine"),
+        model="meta_hgnie",
+        model_options={"hidden_channels": 4, "heads": 2, "num_layers": 1},
+        train=FitOptions(epochs=3, lr=0.01),
+    )
+    fitted = run_one(config, task, split=0, seed=0, store=None, out=None)
+    assert fitted.model.text is not None
+    assert fitted.model.struct is not None
+    logits = fitted.feed.predict(fitted.model, torch.arange(NODES))
+    assert logits.shape == (NODES, 1)
+    assert logits.isfinite().all()
+
+
 def test_numbers_are_judged_by_their_ranks(here):
     argv = ["--data.name", "numbers", "--model.name", "hypergraph_transformer", "--out", "run"]
     argv += ["--train.epochs", "40", "--model.hidden_channels", "16", "--train.lr", "0.01"]
@@ -125,6 +143,9 @@ def test_numbers_are_judged_by_their_ranks(here):
     result = json.loads(Path("run/result.json").read_text())
     assert result["metric"] == "spearman"
     assert result["test"]["mean"] > 0.4
+    figures = json.loads(Path("run/split0-seed0/result.json").read_text())["importance"]
+    assert sorted(figures) == ["median_ae", "ndcg@100", "overlap@100", "rmse", "spearman"]
+    assert figures["spearman"] == pytest.approx(result["test"]["mean"], abs=1e-6)
     for name in ("p.csv", "p.npy"):
         assert cli.main(["predict", "run", "--nodes", "val", "--out", name]) == 0
     assert Path("p.csv").read_text().splitlines()[0] == "node,number"

@@ -8,6 +8,7 @@ from graphattn.models.gnn import GNN
 from graphattn.models.hcha import HCHA
 from graphattn.models.hypergraph_transformer import HypergraphTransformer
 from graphattn.models.largegt import LargeGT
+from graphattn.models.meta_hgnie import MetaHGNIE
 from graphattn.models.mlp import MLP
 from graphattn.models.polynormer import Polynormer
 from graphattn.models.sgformer import SGFormer
@@ -23,6 +24,7 @@ __all__ = [
     "GINTransformer",
     "HypergraphTransformer",
     "LargeGT",
+    "MetaHGNIE",
     "Polynormer",
     "SGFormer",
     "TokenModel",

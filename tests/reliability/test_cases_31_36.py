@@ -116,15 +116,15 @@ def draw(graph, seeds, num_samples, **options):
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_case_33_a_worker_that_runs_out_of_memory(save, train, workers):
     save()
-    Path("own_sampler.py").write_text(OWN.format(error="MemoryError('2 GB')"))
-    more = ["--tokens.sampler", "own_sampler.draw", "--train.num_workers", workers]
+    Path("exhausted_sampler.py").write_text(OWN.format(error="MemoryError('2 GB')"))
+    more = ["--tokens.sampler", "exhausted_sampler.draw", "--train.num_workers", workers]
     told = train(*more, "--train.save_seconds", "0", "--out", "a", model="largegt", code=3)
     assert "out of memory" in told
     assert "train.batch_size" in told
-    del sys.modules["own_sampler"]
+    del sys.modules["exhausted_sampler"]
     assert load_checkpoint(Path("a/split0-seed0/last")).about["epoch"] >= 1
     train(*more, "--out", "a", model="largegt")  # goes on
-    del sys.modules["own_sampler"]
+    del sys.modules["exhausted_sampler"]
 
 
 def test_case_33_a_killed_process_leaves_its_last_checkpoint(save, nursery, train, weights):
