@@ -13,13 +13,13 @@ MODELS = {
     "sgformer": Named("graphattn.models.sgformer.SGFormer"),
     "gin_transformer": Named("graphattn.models.gin_transformer.GINTransformer"),
     "polynormer": Named("graphattn.models.polynormer.Polynormer"),
-    "meta_hgnie": Named("graphattn.models.meta_hgnie.MetaHGNIE"),
     "hypergraph_transformer": Named(
         "graphattn.models.hypergraph_transformer.HypergraphTransformer"
     ),
     "allset_transformer": Named("graphattn.models.allset_transformer.AllSetTransformer"),
     "edhnn": Named("graphattn.models.edhnn.EDHNN"),
     "hcha": Named("graphattn.models.hcha.HCHA"),
+    "meta_hgnie": Named("graphattn.models.meta_hgnie.MetaHGNIE"),
 }
 SAMPLERS = {
     "bottom_k": Named("graphattn.sampling.bottom_k.BottomKSampler"),

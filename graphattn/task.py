@@ -14,7 +14,7 @@ from torch_geometric.data.hypergraph_data import HyperGraphData
 from graphattn.config import DataOptions
 from graphattn.datasets.cached_nodes import CachedNodes
 from graphattn.datasets.features import Scale, fill_missing, normalize_rows, standardize
-from graphattn.datasets.hypergraphs import targets_of
+from graphattn.datasets.hypergraphs import targets_of, types_of
 from graphattn.datasets.npz import CorruptDataset
 from graphattn.datasets.ogb import OgbGraph, open_ogb
 from graphattn.datasets.ogb_table import OGB
@@ -260,7 +260,7 @@ def _task_of_hypergraph(
     nodes = Data(x=data.x.detach().cpu().float(), num_nodes=incidence.num_nodes)
     check_data(nodes if y.is_floating_point() else Data(**{**nodes.to_dict(), "y": y}))
     nodes, features, scale = _scaled(nodes, options, scale)
-    types, x_text = data.get("hyperedge_type"), data.get("x_text")
+    types, x_text = types_of(data), data.get("x_text")
     parts = [nodes.x, y, *(part.cpu() for part in (types, x_text) if part is not None)]
     hashed = f"{incidence.digest()}{digest_arrays(*(part.numpy() for part in parts))}".encode()
     numbers = y.is_floating_point()
@@ -280,7 +280,7 @@ def _task_of_hypergraph(
         metric=options.metric or ("spearman" if numbers and own == "accuracy" else own),
         digest=digest_arrays(np.frombuffer(hashed, np.uint8)),
         scale=scale,
-        hyperedge_type=None if types is None else types.detach().cpu().long(),
+        hyperedge_type=types,
         x_text=None if x_text is None else x_text.detach().cpu().float(),
     )
 

@@ -246,6 +246,36 @@ def targets_of(data: HyperGraphData) -> torch.Tensor | None:
     return y.float() if y.is_floating_point() else y.long()
 
 
+def types_of(data: HyperGraphData) -> torch.Tensor | None:
+    """Finds the types of hyperedges, as whole numbers from 0; None where they have none.
+
+    Args:
+        data: Perhaps with ``hyperedge_type``.
+
+    Raises:
+        ValueError: They are no vector of whole numbers, one a hyperedge, or one is negative.
+
+    Example:
+        >>> types_of(southern_women()) is None
+        True
+    """
+    types = data.get("hyperedge_type")
+    if types is None:
+        return None
+    count = data.get("num_hyperedges", len(types))
+    if types.dim() != 1 or types.is_floating_point() or len(types) != count:
+        raise ValueError(
+            f"hyperedge_type must be a whole number for each of {count} hyperedges: got "
+            f"{list(types.shape)}, {types.dtype}."
+        )
+    if len(types) and int(types.min()) < 0:
+        first = int((types < 0).nonzero()[0, 0])
+        raise ValueError(
+            f"hyperedge_type must be 0 or more: got {int(types[first])} for hyperedge {first}."
+        )
+    return types.detach().cpu().long()
+
+
 def _arrays(path: Path, max_bytes: int) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; give the path of a .npz data file.")
