@@ -146,6 +146,33 @@ def test_hif_files(tmp_path):
     assert again.hyperedge_names == tuple(events)
 
 
+def test_a_hif_file_of_mails_with_nodes_in_none(tmp_path):
+    """Of the size of XGI's email-Enron, which is not bundled: 5 of 148 people are in no mail."""
+    rng = np.random.default_rng(0)
+    mails = {str(e): rng.choice(143, rng.integers(1, 5), replace=False) for e in range(10_885)}
+    people = [f"p{number}" for number in range(148)]
+    content = {
+        "network-type": "undirected",
+        "metadata": {"name": "mails"},
+        "incidences": [
+            {"edge": mail, "node": people[one]} for mail, who in mails.items() for one in who
+        ],
+        "nodes": [{"node": name, "attrs": {"name": name}} for name in people],
+        "edges": [{"edge": mail} for mail in mails],
+    }
+    path = tmp_path / "mails.json"
+    path.write_text(json.dumps(content))
+    made = Incidence.from_hif(path)
+    again = Incidence.from_hif(made.to_hif())
+    assert (made.num_nodes, made.num_hyperedges) == (148, 10_885)
+    assert int((made.degree() == 0).sum()) >= 5
+    assert again.digest() == made.digest()
+    for found in (made, again):
+        named = dict(zip(found.hyperedge_names, found.to_lists(), strict=True))
+        for mail, who in mails.items():
+            assert {found.node_names[one] for one in named[mail]} == {people[one] for one in who}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
