@@ -49,7 +49,7 @@ def edge_dots(ptr: _Ints, perm: _Ints, col: _Ints, q: _Floats, k: _Floats, out: 
 
     Args:
         ptr: Integer ``[N + 1]``, where the edges of each row start in ``perm``.
-        perm: Integer ``[E]``, edges by row.
+        perm: Integer ``[E]``, edges by row; those after the last row are set apart, and get 0.
         col: Integer ``[E]``, the other end of each edge.
         q: ``[N, H, D]``.
         k: ``[M, H, D]``.
@@ -62,6 +62,7 @@ def edge_dots(ptr: _Ints, perm: _Ints, col: _Ints, q: _Floats, k: _Floats, out: 
         >>> out.tolist()
         [[4.0]]
     """
+    out[perm[ptr[-1] :]] = 0.0
     run_chunks(_dots, num_edge_chunks(perm), ptr, perm, col, q, k, out)
 
 
@@ -103,6 +104,7 @@ def edge_softmax(ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats) -> None
         >>> out.tolist()
         [[0.5], [0.5]]
     """
+    out[perm[ptr[-1] :]] = 0.0
     run_chunks(_softmax, num_edge_chunks(perm), ptr, perm, scores, out)
 
 

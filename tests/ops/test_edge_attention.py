@@ -37,3 +37,20 @@ def test_gradients_of_first_and_second_order():
 
     assert torch.autograd.gradcheck(attend, (q, k, v))
     assert torch.autograd.gradgradcheck(attend, (q, k, v), fast_mode=True)
+
+
+def test_edges_set_apart_are_zero_whatever_the_memory_held():
+    """They multiply zeros elsewhere, and garbage that is no number stays no number there."""
+    plan, q, k, v = make(12, 5, 4)
+    ptr = plan.ptr.clamp(max=9)  # the last three by row belong to none
+    plan = plan._replace(ptr=ptr)
+    apart = plan.perm[9:].long()
+    torch.use_deterministic_algorithms(True)  # fills new memory with what is no number
+    try:
+        scores = ops.edge_dots(q, k, plan)
+        weights = ops.edge_softmax(scores, plan)
+        (grad,) = torch.autograd.grad(ops.edge_sums(weights, v, plan).sum(), weights)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for part in (scores, weights, grad):
+        assert not part[apart].any()
