@@ -11,6 +11,7 @@ from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 from torch_geometric.data.hypergraph_data import HyperGraphData
 
+from graphattn.checks import check_choice
 from graphattn.datasets.hypergraphs import knowledge_graph, named_hypergraph
 from graphattn.datasets.metapath_hypergraph import MetaPathHypergraph
 from graphattn.datasets.relation_signature import RelationSignatureHypergraph
@@ -27,21 +28,25 @@ def node_importance(
     struct_channels: int = 64,
     text_channels: int = 128,
     seed: int = 0,
+    joined: bool = False,
 ) -> HyperGraphData:
     """A knowledge graph whose nodes have a number to predict, as MetaHGNIE takes it.
 
     Hyperedges by meta-path: of music10k_nie the artists of a term, the songs and artists of a
     release, and all that an artist is joined to; of other sets, as the file has them, an entity
     with its partners by one relation in one direction, up to 128 members. By signature: the
-    partition of MetaHGNIE's release.
+    partition of MetaHGNIE's release. Pairs: the two ends of each edge, which `--data.clique 2`
+    turns into the graph.
 
     Args:
         name: "music10k_nie" or "fb15k237_nie".
         root: The folder of `.npz` files; None takes it from the variable GRAPHATTN_DATA.
-        hyperedges: Which.
+        hyperedges: "metapath", "signature" or "pairs".
         struct_channels: Components of `structural_features`.
         text_channels: Components of the TF-IDF of names and descriptions.
         seed: Of both decompositions.
+        joined: Whether the text's features stand in `x`, beside those of structure, for models
+            that take one kind.
 
     Returns:
         With `x` (structure), `x_text`, `hyperedge_type`, `y` (NaN where there is none), masks of
@@ -51,22 +56,24 @@ def node_importance(
         FileNotFoundError: There is no such folder.
         ValueError: There is no such data set, or hyperedges is unknown.
     """
-    if hyperedges not in ("metapath", "signature"):
-        raise ValueError(f"hyperedges must be 'metapath' or 'signature': got {hyperedges!r}.")
+    check_choice(("metapath", "signature", "pairs"), hyperedges=hyperedges)
     stored, graph = named_hypergraph(name, root), knowledge_graph(name, root)
+    valid = stored.valid_mask.bool()
+    arcs = torch.cat([_arcs(graph, kind) for kind in graph.edge_types], dim=1)
+    x = structural_features(arcs, stored.num_nodes, channels=struct_channels, seed=seed)
+    x_text = _reduced(csr_matrix(stored.x.numpy()), text_channels, seed)
+    train, val, test = zip(*importance_folds(valid), strict=True)
+    features = {"x": torch.cat([x, x_text], dim=1)} if joined else {"x": x, "x_text": x_text}
     if hyperedges == "signature":
         made = RelationSignatureHypergraph()(graph)
+    elif hyperedges == "pairs":
+        made = _pairs(arcs)
     elif name in _METAPATHS:
         made = MetaPathHypergraph(_METAPATHS[name])(graph)
     else:
         made = _up_to(stored, _LARGEST)
-    valid = stored.valid_mask.bool()
-    arcs = torch.cat([_arcs(graph, kind) for kind in graph.edge_types], dim=1)
-    train, val, test = zip(*importance_folds(valid), strict=True)
-    text = csr_matrix(stored.x.numpy())
     return HyperGraphData(
-        x=structural_features(arcs, stored.num_nodes, channels=struct_channels, seed=seed),
-        x_text=_reduced(text, text_channels, seed),
+        **features,
         y=stored.y_float.float().where(valid, torch.nan),
         edge_index=made.edge_index,
         hyperedge_type=made.hyperedge_type,
@@ -170,6 +177,17 @@ def _arcs(graph: object, kind: tuple[str, str, str]) -> Tensor:
         first += size
     shift = torch.tensor([[starts[kind[0]]], [starts[kind[2]]]])
     return graph[kind].edge_index + shift  # type: ignore[index]
+
+
+def _pairs(arcs: Tensor) -> HyperGraphData:
+    """Each two nodes that an edge joins, once, whichever way; of one type."""
+    ends = torch.unique(arcs[:, arcs[0] != arcs[1]].sort(dim=0).values, dim=1)
+    count = ends.size(1)
+    return HyperGraphData(
+        edge_index=torch.stack([ends.t().reshape(-1), torch.arange(count).repeat_interleave(2)]),
+        hyperedge_type=torch.zeros(count, dtype=torch.long),
+        num_hyperedges=count,
+    )
 
 
 def _up_to(data: HyperGraphData, largest: int) -> HyperGraphData:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graphattn.checks import check_least
+from graphattn.checks import check_choice, check_least
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_transformer_conv import HypergraphTransformerConv
 from graphattn.nn.scalar_propagation import ScalarPropagation, make_mlp
@@ -70,6 +70,7 @@ class MetaHGNIE(nn.Module):
             learnt; "gate": :math:`g = \sigma(u_s + u_t)` of linear maps of both weighs those;
             "attention": their softmax weighs the scores; "concat": ReLU of a linear map of both.
         eta: :math:`\eta` at the start.
+        channels: "both", or "struct" or "text" to do without the other, whatever is given of it.
         centrality: Whether to scale each score by its node's degree as GENI does, to
             :math:`\mathrm{ReLU}((\gamma \log(d + 1) + \beta)\, y)`, both learnt.
         chunk_size: Incidences in a block; any gives the same. None chooses.
@@ -107,10 +108,14 @@ class MetaHGNIE(nn.Module):
         aggr: str = "mean",
         fusion: str = "adaptive",
         eta: float = 0.2,
+        channels: str = "both",
         centrality: bool = False,
         chunk_size: int | None = None,
     ) -> None:
         super().__init__()
+        check_choice(("both", "struct", "text"), channels=channels)
+        struct_channels = None if channels == "text" else struct_channels
+        text_channels = None if channels == "struct" else text_channels
         check_least(1, num_layers=num_layers, heads=heads, hidden_channels=hidden_channels)
         check_least(1, num_types=1 if num_types is None else num_types, type_dim=type_dim)
         if struct_channels is None and text_channels is None:

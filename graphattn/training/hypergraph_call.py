@@ -119,14 +119,25 @@ def loss_of(
 def start_from_mean(
     model: nn.Module, y: Shaped[Tensor, "nodes ..."], train_nodes: Int[Tensor, " train"]
 ) -> None:
-    """Tell a model that asks for it, by a method `init_bias`, the mean of the numbers to predict.
+    """Let a model of numbers start from their mean, which may be far from 0.
+
+    Its method `init_bias` is told the mean; a model without one has the last of its biases that is
+    one number set to it: that of a linear map to the one output.
 
     Example:
         >>> model = nn.Linear(1, 1)
-        >>> model.init_bias = lambda mean: print(mean)
         >>> start_from_mean(model, torch.tensor([1.0, 3.0]), torch.tensor([0, 1]))
+        >>> model.bias.item()
         2.0
     """
-    asks: Any = getattr(getattr(model, "_orig_mod", model), "init_bias", None)
-    if callable(asks) and y.is_floating_point():
-        asks(float(y.index_select(0, train_nodes).mean()))
+    if not y.is_floating_point():
+        return
+    mean = float(y.index_select(0, train_nodes).mean())
+    owner: Any = getattr(model, "_orig_mod", model)
+    if callable(getattr(owner, "init_bias", None)):
+        owner.init_bias(mean)
+        return
+    named = owner.named_parameters()
+    outputs = [p for name, p in named if name.endswith("bias") and p.numel() == 1]
+    if outputs:
+        nn.init.constant_(outputs[-1], mean)

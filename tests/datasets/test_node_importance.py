@@ -69,5 +69,5 @@ def test_real_sets(real_data, name, way, sizes):
 
 
 def test_errors(tmp_path):
-    with pytest.raises(ValueError, match="hyperedges must be 'metapath' or 'signature': got 'all'"):
+    with pytest.raises(ValueError, match="hyperedges must be one of metapath, signature, pairs: got 'all'"):
         node_importance("music10k_nie", hyperedges="all")

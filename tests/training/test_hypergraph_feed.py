@@ -12,6 +12,7 @@ from graphattn.models.hypergraph_transformer import HypergraphTransformer
 from graphattn.models.mlp import MLP
 from graphattn.training.feeds import FullBatchFeed
 from graphattn.training.fitting import fit
+from graphattn.training.hypergraph_call import start_from_mean
 from graphattn.training.hypergraph_feed import HypergraphFeed
 from graphattn.training.label_inputs import LabelInputs
 from graphattn.training.options import FitOptions, TokenOptions
@@ -152,6 +153,7 @@ def test_numbers_are_learnt_by_squared_errors():
     torch.manual_seed(0)
     model = HypergraphTransformer(3, 8, 1, heads=2, dropout=0.0)
     feed = FullBatchFeed(data, split.train)
+    start_from_mean(model, data.y, feed.train_nodes)
     logits, y = feed.forward(model, feed.train_nodes)
     expected = (logits.view(-1) - y).square().mean().item()
     result = fit(model, feed, split, options=FitOptions(epochs=30, lr=0.01), metric="spearman")
