@@ -13,6 +13,7 @@ from graphattn.datasets.npz import load_npz, named
 from graphattn.datasets.relation_signature import RelationSignatureHypergraph
 from graphattn.datasets.splits import Split, random_split, splits
 from graphattn.datasets.synthetic import barbell, grid, ring, stochastic_block_model
+from graphattn.datasets.text_features import embedded_text, hashed_text
 from graphattn.datasets.validation import check_data
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "barbell",
     "check_data",
     "digits",
+    "embedded_text",
     "fill_missing",
     "grid",
+    "hashed_text",
     "karate",
     "knowledge_graph",
     "load_hypergraph",

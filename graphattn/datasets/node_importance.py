@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, diags
-from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 from torch_geometric.data.hypergraph_data import HyperGraphData
 
 from graphattn.checks import check_choice
+from graphattn.datasets.components import scaled, strongest_components
 from graphattn.datasets.hypergraphs import knowledge_graph, named_hypergraph
 from graphattn.datasets.metapath_hypergraph import MetaPathHypergraph
 from graphattn.datasets.relation_signature import RelationSignatureHypergraph
+from graphattn.datasets.text_features import stored_text
 
 _METAPATHS = {"music10k_nie": ["artist-term-artist", "artist-release-song", "artist-*"]}
 _LARGEST = 128  # members of a hyperedge that a relation makes
@@ -27,6 +28,7 @@ def node_importance(
     hyperedges: str = "metapath",
     struct_channels: int = 64,
     text_channels: int = 128,
+    text: str | Path | None = None,
     seed: int = 0,
     joined: bool = False,
 ) -> HyperGraphData:
@@ -44,6 +46,8 @@ def node_importance(
         hyperedges: "metapath", "signature" or "pairs".
         struct_channels: Components of `structural_features`.
         text_channels: Components of the TF-IDF of names and descriptions.
+        text: A `.npy` file of features of texts to take in place of those, a row a node, such as
+            `embedded_text` gives.
         seed: Of both decompositions.
         joined: Whether the text's features stand in `x`, beside those of structure, for models
             that take one kind.
@@ -54,14 +58,18 @@ def node_importance(
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: There is no such data set, or hyperedges is unknown.
+        ValueError: There is no such data set, hyperedges is unknown, or the file of texts does
+            not fit.
     """
     check_choice(("metapath", "signature", "pairs"), hyperedges=hyperedges)
     stored, graph = named_hypergraph(name, root), knowledge_graph(name, root)
     valid = stored.valid_mask.bool()
     arcs = torch.cat([_arcs(graph, kind) for kind in graph.edge_types], dim=1)
     x = structural_features(arcs, stored.num_nodes, channels=struct_channels, seed=seed)
-    x_text = _reduced(csr_matrix(stored.x.numpy()), text_channels, seed)
+    if text is None:
+        x_text = strongest_components(csr_matrix(stored.x.numpy()), text_channels, seed=seed)
+    else:
+        x_text = stored_text(text, stored.num_nodes)
     train, val, test = zip(*importance_folds(valid), strict=True)
     features = {"x": torch.cat([x, x_text], dim=1)} if joined else {"x": x, "x_text": x_text}
     if hyperedges == "signature":
@@ -113,10 +121,8 @@ def structural_features(
     matrix.data[:] = 1.0
     degree = np.asarray(matrix.sum(axis=1)).reshape(-1)
     half = diags(1 / np.sqrt(np.maximum(degree, 1)))
-    found = _reduced((half @ matrix @ half).astype(np.float32), channels, seed)
-    return torch.cat(
-        [found, _scaled(torch.from_numpy(np.log1p(degree)).view(-1, 1))], dim=1
-    ).float()
+    found = strongest_components((half @ matrix @ half).astype(np.float32), channels, seed=seed)
+    return torch.cat([found, scaled(torch.from_numpy(np.log1p(degree)).view(-1, 1))], dim=1)
 
 
 def importance_folds(
@@ -202,15 +208,3 @@ def _up_to(data: HyperGraphData, largest: int) -> HyperGraphData:
         num_hyperedges=int(keep.sum()),
         num_nodes=data.num_nodes,
     )
-
-
-def _reduced(matrix: csr_matrix, channels: int, seed: int) -> Tensor:
-    """The strongest components, each of deviation 1."""
-    most = min(channels, min(matrix.shape) - 1)
-    found = TruncatedSVD(most, random_state=seed).fit_transform(matrix)
-    return _scaled(torch.from_numpy(found))
-
-
-def _scaled(x: Tensor) -> Tensor:
-    spread = x.double().std(0)
-    return ((x - x.mean(0)) / spread.where(spread > 0, 1.0)).float()

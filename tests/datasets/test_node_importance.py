@@ -69,5 +69,7 @@ def test_real_sets(real_data, name, way, sizes):
 
 
 def test_errors(tmp_path):
-    with pytest.raises(ValueError, match="hyperedges must be one of metapath, signature, pairs: got 'all'"):
+    with pytest.raises(
+        ValueError, match="hyperedges must be one of metapath, signature, pairs: got 'all'"
+    ):
         node_importance("music10k_nie", hyperedges="all")
