@@ -57,11 +57,12 @@ class ConvolutionStack:
         edge_index, weight = _normalized(model, subject)
         self.rows = edges = EdgeRows(place[edge_index], subject.num_nodes)
         self._weight = read_only(weight.detach().numpy()[edges.number])
+        del edge_index, weight
         self.dtype = self._weight.dtype
         size = subject.num_nodes, subject.num_nodes
         matrix = csr_matrix((self._weight, edges.col, edges.rowptr), shape=size)
         weights = [_weights(conv) for conv in model.convs]
-        gates = Gates(model, self.dtype)
+        gates = Gates(model, self.dtype, size[0], [part.size(0) for part, _, _ in weights[:-1]])
         with torch.no_grad():
             x = subject.x.index_select(0, place.argsort())
             most = max([neighbor.size(0) for neighbor, _, _ in weights[:-1]], default=0)
@@ -118,7 +119,8 @@ class AttentionStack:
         x = subject.x.index_select(0, place.argsort())
         self.dtype = x.numpy().dtype
         heads, slope = convs[0].heads, float(convs[0].negative_slope)
-        gates, inner = Gates(model, self.dtype), [conv.heads * conv.out_channels for conv in convs]
+        inner = [conv.heads * conv.out_channels for conv in convs]
+        gates = Gates(model, self.dtype, num_nodes, [_out_channels(conv) for conv in convs[:-1]])
         values = x.new_empty(num_nodes * sum(inner))
         attentions = x.new_empty(len(convs), edge_index.size(1), heads)
         places = values.split([num_nodes * width for width in inner])
@@ -178,12 +180,15 @@ class Gates:
     Args:
         model: A stack of PyG.
         dtype: Of its numbers.
+        num_nodes: Rows of each layer.
+        widths: Channels of each layer but the last.
     """
 
-    def __init__(self, model: Any, dtype: npt.DTypeLike) -> None:
+    def __init__(self, model: Any, dtype: npt.DTypeLike, num_nodes: int, widths: list[int]) -> None:
         self._is_relu, self._act_first = isinstance(model.act, nn.ReLU), model.act_first
         self._dtype = dtype
-        self._bits: list[_Array] = []
+        self._bits = np.empty(num_nodes * sum(-(-width // 8) for width in widths), np.uint8)
+        self._filled = 0
         self._slopes: list[_Array] = []
 
     def through(self, norm: nn.Module, x: Tensor, *, is_first: bool = True) -> Tensor:
@@ -191,14 +196,16 @@ class Gates:
         before = norm(x) if not self._act_first else x
         is_open = before > 0 if self._is_relu else torch.ones_like(before, dtype=torch.bool)
         value = before.relu() if self._is_relu else before
-        self._bits.append(np.packbits(is_open.numpy(), axis=1, bitorder="little"))
+        bits = np.packbits(is_open.numpy(), axis=1, bitorder="little")
+        self._bits[self._filled : self._filled + bits.size] = bits.reshape(-1)
+        self._filled += bits.size
         if is_first:
             self._slopes.append(_slope(norm, x).detach().numpy().copy())
         return norm(value) if self._act_first else value
 
     def kept(self) -> tuple[_Array, _Array]:
         """Which units are open, and the slopes of the norms, layer after layer."""
-        return joined(self._bits, np.uint8), joined(self._slopes, self._dtype)
+        return read_only(self._bits), joined(self._slopes, self._dtype)
 
 
 def _slope(norm: nn.Module, x: Tensor) -> Tensor:
