@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ablations
+import node_importance
 import reach
 import yaml
 
@@ -116,7 +117,8 @@ def page(plan: dict[str, Any], runs: Path) -> str:
         if missing:
             lines += ["", f"Not run yet: {', '.join(missing)}."]
         lines += ["", *commands, ""]
-    return "\n".join([*lines, reach.section(), ablations.section()])
+    others = (node_importance, reach, ablations)
+    return "\n".join([*lines, *(module.section() for module in others)])
 
 
 def table_row(name: str, result: dict[str, Any]) -> str:

@@ -26,8 +26,7 @@ from graphattn.results import spread
 from graphattn.training.node_importance import node_importance_metrics
 
 RESULTS = Path(__file__).resolve().parent / "results" / "node_importance.json"
-META = "--model.name meta_hgnie --model.num_layers 1 --model.attn_dropout 0 --train.lr 0.005 "
-META += "--train.schedule cosine"
+META = "--model.name meta_hgnie --model.num_layers 1 --model.attn_dropout 0 --train.schedule cosine"
 SIGNATURE = f"{META} --data.options.hyperedges signature"
 PAIRS = "--data.options.hyperedges pairs --data.options.joined true --train.lr 0.005"
 OURS, SUM, PARTITION = "MetaHGNIE, meta-paths", "MetaHGNIE, meta-paths, sum", "MetaHGNIE, signature"
@@ -44,8 +43,8 @@ ROWS = {
     "text alone, signature": f"{SIGNATURE} --model.channels text",
 }
 LENGTH = {
-    "music10k_nie": "--train.epochs 100 --train.eval_every 4",
-    "fb15k237_nie": "--train.epochs 60 --train.eval_every 4",
+    "music10k_nie": "--train.lr 0.005 --train.epochs 100 --train.eval_every 4",
+    "fb15k237_nie": "--train.lr 0.01 --train.epochs 40 --train.eval_every 5",
 }
 DATASETS = {
     "music10k_nie": "Familiarity of artists: 4,412 of 22,985 nodes have a number, and "

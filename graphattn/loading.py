@@ -72,6 +72,11 @@ def load_data(options: DataOptions) -> Data:
 
 def _of_file(file: Path, options: DataOptions) -> Data:
     if not is_hypergraph_file(file):
+        if options.options:
+            raise ValueError(
+                f"data.options must be empty for a graph read from {file.name}: got "
+                f"{', '.join(options.options)}."
+            )
         return load_npz(file, nan=options.nan)
     check_arguments(add_label_noise, options.options)
     return _filled(add_label_noise(load_hypergraph(file), **options.options), options)
