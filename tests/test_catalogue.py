@@ -105,5 +105,5 @@ def test_a_metric_given_anew_is_the_one_that_is_kept(tmp_path):
     data.metric = "macro_f1"
     write_npz(data, tmp_path / "b.npz", name="b")
     assert load_data(DataOptions(str(tmp_path / "b.npz"))).metric == "macro_f1"
-    with pytest.raises(ValueError, match="empty for a graph read from a.npz: got seed"):
+    with pytest.raises(ValueError, match=r"empty for a graph read from a\.npz: got seed"):
         load_data(DataOptions(str(tmp_path / "a.npz"), options={"seed": 1}))

@@ -66,6 +66,28 @@ def edge_dots(ptr: _Ints, perm: _Ints, col: _Ints, q: _Floats, k: _Floats, out: 
     run_chunks(_dots, num_edge_chunks(perm), ptr, perm, col, q, k, out)
 
 
+def add_ends(ptr: _Ints, perm: _Ints, col: _Ints, a: _Floats, b: _Floats, out: _Floats) -> None:
+    """Adds, for each edge and head, the numbers at its two ends.
+
+    Args:
+        ptr: As for :func:`edge_dots`.
+        perm: As there.
+        col: As there.
+        a: ``[N, H]``.
+        b: ``[M, H]``.
+        out: ``[E, H]``; written.
+
+    Example:
+        >>> out = np.empty((1, 1))
+        >>> ptr, perm, col = np.array([0, 1]), np.array([0]), np.array([0])
+        >>> add_ends(ptr, perm, col, np.full((1, 1), 2.0), np.ones((1, 1)), out)
+        >>> out.tolist()
+        [[3.0]]
+    """
+    out[perm[ptr[-1] :]] = 0.0
+    run_chunks(_add_ends, num_edge_chunks(perm), ptr, perm, col, a, b, out)
+
+
 def edge_sums(
     ptr: _Ints, perm: _Ints, col: _Ints, weights: _Floats, v: _Floats, out: _Floats
 ) -> None:
@@ -89,23 +111,40 @@ def edge_sums(
     run_chunks(_sums, num_edge_chunks(perm), ptr, perm, col, weights, v, out)
 
 
-def edge_softmax(ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats) -> None:
-    """Computes, for each head, the softmax over the edges of each row.
+def edge_shift(ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats) -> None:
+    """Takes from each score the largest of its row and head, so that no exponential overflows.
 
     Args:
         ptr: As for :func:`edge_dots`.
-        perm: As there.
+        perm: As there; edges set apart get what ends as 0.
         scores: ``[E, H]``.
         out: ``[E, H]``; written.
 
     Example:
         >>> out = np.empty((2, 1))
-        >>> edge_softmax(np.array([0, 2]), np.array([0, 1]), np.zeros((2, 1)), out)
+        >>> edge_shift(np.array([0, 2]), np.array([0, 1]), np.array([[3.0], [5.0]]), out)
         >>> out.tolist()
-        [[0.5], [0.5]]
+        [[-2.0], [0.0]]
     """
-    out[perm[ptr[-1] :]] = 0.0
-    run_chunks(_softmax, num_edge_chunks(perm), ptr, perm, scores, out)
+    out[perm[ptr[-1] :]] = -np.inf
+    run_chunks(_shift, num_edge_chunks(perm), ptr, perm, scores, out)
+
+
+def edge_normalize(ptr: _Ints, perm: _Ints, out: _Floats) -> None:
+    """Divides each number by the sum of its row and head.
+
+    Args:
+        ptr: As for :func:`edge_dots`.
+        perm: As there.
+        out: ``[E, H]``; changed in place.
+
+    Example:
+        >>> out = np.array([[1.0], [3.0]])
+        >>> edge_normalize(np.array([0, 2]), np.array([0, 1]), out)
+        >>> out.tolist()
+        [[0.25], [0.75]]
+    """
+    run_chunks(_normalize, num_edge_chunks(perm), ptr, perm, out)
 
 
 def num_edge_chunks(perm: _Ints) -> int:
@@ -146,6 +185,27 @@ def _dots(
 
 
 @njit(cache=True, nogil=True)
+def _add_ends(
+    chunk: int,
+    num_chunks: int,
+    ptr: _Ints,
+    perm: _Ints,
+    col: _Ints,
+    a: _Floats,
+    b: _Floats,
+    out: _Floats,
+) -> None:
+    start, stop = chunk_rows(chunk, num_chunks, ptr)
+    for row in range(start, stop):
+        own = a[row]
+        for slot in range(ptr[row], ptr[row + 1]):
+            edge = perm[slot]
+            other, total = b[col[edge]], out[edge]
+            for head in range(own.size):
+                total[head] = own[head] + other[head]
+
+
+@njit(cache=True, nogil=True)
 def _sums(
     chunk: int,
     num_chunks: int,
@@ -157,6 +217,9 @@ def _sums(
     out: _Floats,
 ) -> None:
     start, stop = chunk_rows(chunk, num_chunks, ptr)
+    if v.shape[2] == 1:  # numbers, not vectors: heads side by side
+        _number_sums(start, stop, ptr, perm, col, weights, v[:, :, 0], out[:, :, 0])
+        return
     for row in range(start, stop):
         out[row] = 0.0
         for slot in range(ptr[row], ptr[row + 1]):
@@ -169,19 +232,55 @@ def _sums(
 
 
 @njit(cache=True, nogil=True)
-def _softmax(
+def _number_sums(
+    start: int,
+    stop: int,
+    ptr: _Ints,
+    perm: _Ints,
+    col: _Ints,
+    weights: _Floats,
+    v: _Floats,
+    out: _Floats,
+) -> None:
+    for row in range(start, stop):
+        total = out[row]
+        total[:] = 0.0
+        for slot in range(ptr[row], ptr[row + 1]):
+            edge = perm[slot]
+            weight, value = weights[edge], v[col[edge]]
+            for head in range(total.size):
+                total[head] += weight[head] * value[head]
+
+
+@njit(cache=True, nogil=True)
+def _shift(
     chunk: int, num_chunks: int, ptr: _Ints, perm: _Ints, scores: _Floats, out: _Floats
 ) -> None:
     start, stop = chunk_rows(chunk, num_chunks, ptr)
+    largest = np.empty(scores.shape[1], scores.dtype)
     for row in range(start, stop):
-        edges = perm[ptr[row] : ptr[row + 1]]
-        for head in range(scores.shape[1]):
-            largest = -np.inf
-            for edge in edges:
-                largest = max(largest, scores[edge, head])
-            total = 0.0
-            for edge in edges:
-                out[edge, head] = np.exp(scores[edge, head] - largest)
-                total += out[edge, head]
-            for edge in edges:
-                out[edge, head] /= total
+        largest[:] = -np.inf
+        for slot in range(ptr[row], ptr[row + 1]):
+            score = scores[perm[slot]]
+            for head in range(largest.size):
+                largest[head] = max(largest[head], score[head])
+        for slot in range(ptr[row], ptr[row + 1]):
+            edge = perm[slot]
+            for head in range(largest.size):
+                out[edge, head] = scores[edge, head] - largest[head]
+
+
+@njit(cache=True, nogil=True)
+def _normalize(chunk: int, num_chunks: int, ptr: _Ints, perm: _Ints, out: _Floats) -> None:
+    start, stop = chunk_rows(chunk, num_chunks, ptr)
+    total = np.empty(out.shape[1], out.dtype)
+    for row in range(start, stop):
+        total[:] = 0.0
+        for slot in range(ptr[row], ptr[row + 1]):
+            part = out[perm[slot]]
+            for head in range(total.size):
+                total[head] += part[head]
+        for slot in range(ptr[row], ptr[row + 1]):
+            part = out[perm[slot]]
+            for head in range(total.size):
+                part[head] /= total[head]

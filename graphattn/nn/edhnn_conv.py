@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from graphattn.checks import check_choice
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_layer import HypergraphLayer, linear, make_norm
-from graphattn.ops.edge_attention import EdgePlan, edge_sums
+from graphattn.ops.edge_attention import edge_sums
+from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.incidence import turned
 from graphattn.ops.star import rectified_sums
 

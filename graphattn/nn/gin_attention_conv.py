@@ -13,8 +13,9 @@ from graphattn.nn.edge_inputs import add_loops, degree_scales, mean_log_degree, 
 from graphattn.nn.gin_heads import GINHeads, GINOptions
 from graphattn.ops.attend_edges import EdgeProjections, attend_edges
 from graphattn.ops.edge_aggregates import aggregate_edges
-from graphattn.ops.edge_attention import EdgePlan, edge_dots, edge_softmax, plan_edges
+from graphattn.ops.edge_attention import edge_dots, edge_softmax
 from graphattn.ops.edge_extremes import strongest_edges
+from graphattn.ops.edge_plan import EdgePlan, plan_edges
 
 _SCALERS = ("identity", "amplification", "attenuation")
 

@@ -11,7 +11,8 @@ from torch_geometric.nn.resolver import activation_resolver
 from graphattn.checks import check_choice, check_least
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_layer import HypergraphLayer, check_attr, linear, widened
-from graphattn.ops.edge_attention import EdgePlan, edge_dots, edge_softmax, edge_sums
+from graphattn.ops.edge_attention import add_ends, edge_softmax, edge_sums
+from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.incidence import turned
 
 
@@ -157,14 +158,12 @@ class HypergraphAttentionConv(HypergraphLayer):
         return out, alpha if place is None else alpha.index_select(0, place)
 
     def _attention(self, z: Tensor, attr: Tensor | None, plan: EdgePlan) -> Tensor:
-        """Weights of the incidences; a score of the node and one of the hyperedge as a product."""
+        """Weights of the incidences."""
         of_node = (z * self.att_node).sum(-1)
         of_edge = z.new_zeros(plan.ptr.size(0) - 1, self.heads)
         if attr is not None and self.att_edge is not None:
             of_edge = of_edge + torch.einsum("md,hd->mh", attr.to(z.dtype), self.att_edge[0].to(z))
-        q = torch.stack([of_edge, torch.ones_like(of_edge)], dim=-1)
-        k = torch.stack([torch.ones_like(of_node), of_node], dim=-1)
-        scores = F.leaky_relu(edge_dots(q, k, plan), self.negative_slope)
+        scores = F.leaky_relu(add_ends(of_edge, of_node, plan), self.negative_slope)
         alpha = edge_softmax(scores, plan)
         if not self.eps:
             return alpha

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphattn.nn.hypergraph_layer import linear, widened
-from graphattn.ops.edge_attention import EdgePlan, edge_dots, edge_softmax, edge_sums
+from graphattn.ops.edge_attention import edge_dots, edge_softmax, edge_sums
+from graphattn.ops.edge_plan import EdgePlan
 
 
 class SeedPooling(nn.Module):
@@ -27,7 +28,7 @@ class SeedPooling(nn.Module):
         attn_dropout: Share of the attention dropped.
 
     Example:
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> SeedPooling(3, 4, 2)(torch.randn(2, 3), plan).shape
         torch.Size([1, 4])

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graphattn.kernels import attend_edges as kernels
-from graphattn.ops.edge_attention import EdgePlan, edge_dots, edge_softmax, edge_sums
+from graphattn.ops.edge_attention import edge_dots, edge_softmax, edge_sums
+from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.threads import as_many_threads_as_torch
 
 
@@ -62,7 +63,7 @@ def attend_edges(
         One vector a target and head, and one weight an edge and head, in the order of the edges.
 
     Example:
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 2, 2)
         >>> x, one = torch.tensor([[1.0], [3.0]]), torch.ones(1)
         >>> projections = EdgeProjections(torch.zeros(1, 1), None, torch.ones(1, 1), *[None] * 6)

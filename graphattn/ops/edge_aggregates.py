@@ -3,8 +3,9 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from graphattn.ops.edge_attention import EdgePlan, edge_sums, row_sums
+from graphattn.ops.edge_attention import edge_sums, row_sums
 from graphattn.ops.edge_extremes import edge_max
+from graphattn.ops.edge_plan import EdgePlan
 
 
 def aggregate_edges(
@@ -30,7 +31,7 @@ def aggregate_edges(
 
     Example:
         >>> import torch
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> v = torch.tensor([[[1.0]], [[3.0]]])
         >>> found = aggregate_edges(torch.ones(2, 1), v, v[:1], None, ("sum", "var"), plan)

@@ -2,58 +2,17 @@
 softmax over the edges of a row and weighted sums, all differentiable at any order.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from graphattn.kernels import edge_attention as kernels
+from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.threads import as_many_threads_as_torch
 
 _CHUNK = 1 << 22  # numbers in one tensor of a chunk of edges: 16 MB in float32
-
-
-class EdgePlan(NamedTuple):
-    """Edges as given, and their order by each end; row is the target, col the source."""
-
-    row: Int[Tensor, " edges"]
-    col: Int[Tensor, " edges"]
-    ptr: Int[Tensor, " rows_and_one"]
-    perm: Int[Tensor, " edges"]
-    t_ptr: Int[Tensor, " cols_and_one"]
-    t_perm: Int[Tensor, " edges"]
-
-    def reversed(self) -> "EdgePlan":
-        """The same edges with the ends changed over."""
-        return EdgePlan(self.col, self.row, self.t_ptr, self.t_perm, self.ptr, self.perm)
-
-
-def plan_edges(
-    row: Int[Tensor, " edges"], col: Int[Tensor, " edges"], num_rows: int, num_cols: int
-) -> EdgePlan:
-    """Sorts edges by each of their ends; the edges themselves stay where they are.
-
-    Args:
-        row: The target of each edge, 0 to ``num_rows - 1``.
-        col: The source of each edge, 0 to ``num_cols - 1``.
-        num_rows: Number of targets.
-        num_cols: Number of sources.
-
-    Raises:
-        ValueError: On a CPU, an edge ends at no node.
-
-    Returns:
-        What the functions below take.
-
-    Example:
-        >>> plan_edges(torch.tensor([1, 0]), torch.tensor([0, 0]), 2, 1).ptr.tolist()
-        [0, 1, 2]
-    """
-    largest = max(row.size(0), num_rows, num_cols)
-    dtype = torch.int32 if largest < 2**31 - 1 else torch.int64
-    row, col = row.to(dtype).contiguous(), col.to(dtype).contiguous()
-    return EdgePlan(row, col, *_order(row, num_rows), *_order(col, num_cols))
 
 
 def edge_dots(
@@ -70,11 +29,34 @@ def edge_dots(
         One number an edge and head, in the order of the edges.
 
     Example:
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0]), torch.tensor([1]), 1, 2)
         >>> edge_dots(torch.ones(1, 1, 2), torch.arange(4.0).view(2, 1, 2), plan)
         tensor([[5.]])
     """
     return _dots(q.contiguous(), k.contiguous(), *plan)
+
+
+def add_ends(
+    a: Float[Tensor, "rows heads"], b: Float[Tensor, "cols heads"], plan: EdgePlan
+) -> Float[Tensor, "edges heads"]:
+    r"""Adds the numbers at the two ends of each edge: :math:`s_{ij} = a_i + b_j`.
+
+    Args:
+        a: Numbers of the targets.
+        b: Numbers of the sources.
+        plan: The edges.
+
+    Returns:
+        One number an edge and head, in the order of the edges.
+
+    Example:
+        >>> from graphattn.ops.edge_plan import plan_edges
+        >>> plan = plan_edges(torch.tensor([0]), torch.tensor([1]), 1, 2)
+        >>> add_ends(torch.ones(1, 1), torch.tensor([[2.0], [3.0]]), plan)
+        tensor([[4.]])
+    """
+    return _add_ends(a.contiguous(), b.contiguous(), *plan)
 
 
 def edge_sums(
@@ -91,6 +73,7 @@ def edge_sums(
         One vector a target and head, 0 where no edge comes in.
 
     Example:
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> edge_sums(torch.ones(2, 1), torch.arange(4.0).view(2, 1, 2), plan)
         tensor([[[2., 4.]]])
@@ -109,6 +92,7 @@ def row_sums(weights: Float[Tensor, "edges heads"], plan: EdgePlan) -> Float[Ten
         One number a target and head.
 
     Example:
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> row_sums(torch.ones(2, 1), plan)
         tensor([[2.]])
@@ -130,6 +114,7 @@ def edge_softmax(
         Weights that sum to 1 for each target that has edges.
 
     Example:
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> edge_softmax(torch.zeros(2, 1), plan).squeeze(1)
         tensor([0.5000, 0.5000])
@@ -180,27 +165,6 @@ def plain_softmax(scores: Tensor, plan: EdgePlan) -> Tensor:
     return raised.div_(total.index_select(0, row))
 
 
-@torch.library.custom_op("graphattn::order_edges", mutates_args=())
-def _order(index: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
-    if index.device.type == "cpu":
-        # Checked, because a wrong id would read foreign memory.
-        if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < num_rows:
-            raise ValueError(
-                f"Edges must join nodes 0..{num_rows - 1}: got ids from {int(index.min())} to "
-                f"{int(index.max())}; right would be one row of x for each id."
-            )
-        ordered = kernels.order_edges(index.numpy(), num_rows)
-        return torch.from_numpy(ordered[0]), torch.from_numpy(ordered[1])
-    ptr = torch.zeros(num_rows + 1, dtype=index.dtype, device=index.device)
-    ptr[1:] = torch.bincount(index, minlength=num_rows).cumsum(0)
-    return ptr, torch.argsort(index, stable=True).to(index.dtype)
-
-
-@_order.register_fake
-def _(index: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
-    return index.new_empty(num_rows + 1), torch.empty_like(index)
-
-
 @torch.library.custom_op("graphattn::edge_dots", mutates_args=())
 def _dots(
     q: Tensor, k: Tensor, row: Tensor, col: Tensor, ptr: Tensor, perm: Tensor, t_ptr: Tensor,
@@ -218,6 +182,24 @@ def _dots(
 @_dots.register_fake
 def _(q: Tensor, k: Tensor, row: Tensor, *_: Any) -> Tensor:
     return q.new_empty(row.size(0), q.size(1))
+
+
+@torch.library.custom_op("graphattn::add_ends", mutates_args=())
+def _add_ends(
+    a: Tensor, b: Tensor, row: Tensor, col: Tensor, ptr: Tensor, perm: Tensor, t_ptr: Tensor,
+    t_perm: Tensor,
+) -> Tensor:  # fmt: skip
+    if a.device.type != "cpu":
+        return a.index_select(0, row) + b.index_select(0, col)
+    out = a.new_empty(row.size(0), a.size(1))
+    with as_many_threads_as_torch():
+        kernels.add_ends(*_arrays(ptr, perm, col, a, b, out))
+    return out
+
+
+@_add_ends.register_fake
+def _(a: Tensor, b: Tensor, row: Tensor, *_: Any) -> Tensor:
+    return a.new_empty(row.size(0), a.size(1))
 
 
 @torch.library.custom_op("graphattn::edge_sums", mutates_args=())
@@ -248,7 +230,9 @@ def _softmax(
         return plain_softmax(scores, EdgePlan(row, col, ptr, perm, t_ptr, t_perm))
     out = torch.empty_like(scores)
     with as_many_threads_as_torch():
-        kernels.edge_softmax(*_arrays(ptr, perm, scores, out))
+        kernels.edge_shift(*_arrays(ptr, perm, scores, out))
+        out.exp_()  # eight or more at once, which a kernel of ours cannot
+        kernels.edge_normalize(*_arrays(ptr, perm, out))
     return out
 
 
@@ -275,6 +259,18 @@ def _dots_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_q, grad_k, *[None] * 6
 
 
+def _keep_plan(ctx: Any, inputs: Any, output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[2:])
+
+
+def _ends_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    plan, grad = EdgePlan(*ctx.saved_tensors), grad.contiguous()
+    of_a, of_b, *_ = ctx.needs_input_grad
+    grad_a = row_sums(grad, plan) if of_a else None
+    grad_b = row_sums(grad, plan.reversed()) if of_b else None
+    return grad_a, grad_b, *[None] * 6
+
+
 def _sums_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     weights, v, *edges = ctx.saved_tensors
     plan = EdgePlan(*edges)
@@ -296,5 +292,6 @@ def _softmax_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _dots.register_autograd(_dots_backward, setup_context=_keep_both)
+_add_ends.register_autograd(_ends_backward, setup_context=_keep_plan)
 _sums.register_autograd(_sums_backward, setup_context=_keep_both)
 _softmax.register_autograd(_softmax_backward, setup_context=_keep_weights)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from graphattn.ops.edge_attention import EdgePlan
+from graphattn.ops.edge_plan import EdgePlan
 
 _CHUNK = 1 << 22  # numbers in one tensor of a chunk of edges: 16 MB in float32
 
@@ -31,7 +31,7 @@ def edge_max(
         One vector a target and head. Where sources tie, the first edge has the gradient.
 
     Example:
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> edge_max(torch.tensor([[[1.0]], [[3.0]]]), None, torch.zeros(1, 1, 1), plan)
         tensor([[[3.]]])
@@ -58,7 +58,7 @@ def strongest_edges(
         Whether an edge is among them.
 
     Example:
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> strongest_edges(torch.tensor([[0.2], [0.8]]), 1, plan).squeeze(1).tolist()
         [False, True]

@@ -10,7 +10,7 @@ from graphattn.hypergraph import Incidence
 from graphattn.incidences import check_form, check_incidences
 from graphattn.kernels.edge_attention import order_edges
 from graphattn.kernels.incidence import order_incidences
-from graphattn.ops.edge_attention import EdgePlan
+from graphattn.ops.edge_plan import EdgePlan
 
 
 class Segments(NamedTuple):

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from graphattn.checks import check_choice
 from graphattn.hypergraph import Incidence
-from graphattn.ops.edge_attention import EdgePlan, edge_dots, edge_softmax, edge_sums, row_sums
+from graphattn.ops.edge_attention import edge_dots, edge_softmax, edge_sums, row_sums
+from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.incidence import Segments, plan_incidences, turned
 from graphattn.ops.segment_blocks import attend_in_blocks, attend_in_blocks_backward
 

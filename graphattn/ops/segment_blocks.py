@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from graphattn.ops.edge_attention import EdgePlan
+from graphattn.ops.edge_plan import EdgePlan
 
 
 def attend_in_blocks(
@@ -36,7 +36,7 @@ def attend_in_blocks(
         ``[N, H, D]``, and the weights before dropout, those dropped with their sign turned.
 
     Example:
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> v, none = torch.tensor([[[2.0]], [[4.0]]]), torch.empty(0, 1, dtype=torch.bool)
         >>> attend_in_blocks(torch.zeros(1, 1, 1), v, v, none, plan, 1.0, 1.0, 1)[0]
@@ -92,7 +92,7 @@ def attend_in_blocks_backward(
         The gradients of q, k and v.
 
     Example:
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0]), torch.tensor([0]), 1, 1)
         >>> one = torch.ones(1, 1, 1)
         >>> grads = attend_in_blocks_backward(one, one, one, one, one[0], plan, 1.0, 1.0, 1)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from graphattn.kernels import star as kernels
-from graphattn.ops.edge_attention import EdgePlan
+from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.segment_blocks import add_block
 from graphattn.ops.threads import as_many_threads_as_torch
 
@@ -32,7 +32,7 @@ def rectified_sums(
         One vector a row, 0 where it has no pair.
 
     Example:
-        >>> from graphattn.ops.edge_attention import plan_edges
+        >>> from graphattn.ops.edge_plan import plan_edges
         >>> plan = plan_edges(torch.tensor([0, 0]), torch.tensor([0, 1]), 1, 2)
         >>> rectified_sums(torch.tensor([[1.0]]), torch.tensor([[2.0], [-5.0]]), plan)
         tensor([[3.]])

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 from numba import get_num_threads, set_num_threads
 
-from graphattn.kernels.edge_attention import edge_dots, edge_softmax, edge_sums, order_edges
+from graphattn.kernels.edge_attention import (
+    add_ends,
+    edge_dots,
+    edge_normalize,
+    edge_shift,
+    edge_sums,
+    order_edges,
+)
 
 
 def make(num_edges=6000, num_nodes=200):
@@ -17,6 +24,12 @@ def make(num_edges=6000, num_nodes=200):
     row, col = (generator.integers(num_nodes - 1, size=num_edges) for _ in "rc")
     q, k = (generator.standard_normal((num_nodes, 2, 3)) for _ in "qk")
     return row, col, *order_edges(row, num_nodes), q, k
+
+
+def softmax(ptr, perm, scores, weights):
+    edge_shift(ptr, perm, scores, weights)
+    np.exp(weights, out=weights)
+    edge_normalize(ptr, perm, weights)
 
 
 def test_order_keeps_equal_edges_in_order():
@@ -29,7 +42,7 @@ def test_products_softmax_and_sums_equal_loops():
     row, col, ptr, perm, q, k = make(60, 9)
     scores, weights, out = np.empty((60, 2)), np.empty((60, 2)), np.empty_like(q)
     edge_dots(ptr, perm, col, q, k, scores)
-    edge_softmax(ptr, perm, scores, weights)
+    softmax(ptr, perm, scores, weights)
     edge_sums(ptr, perm, col, weights, k, out)
     total, expected = np.zeros((9, 2)), np.zeros_like(q)
     for e in range(60):
@@ -64,9 +77,12 @@ def bits():
     def run():
         scores, weights, out = np.empty((6000, 2)), np.empty((6000, 2)), np.empty_like(q)
         edge_dots(ptr, perm, col, q, k, scores)
-        edge_softmax(ptr, perm, scores, weights)
+        softmax(ptr, perm, scores, weights)
         edge_sums(ptr, perm, col, weights, k, out)
-        return scores, weights, out
+        numbers = np.empty((q.shape[0], 2, 1))
+        edge_sums(ptr, perm, col, weights, k[:, :, :1].copy(), numbers)
+        add_ends(ptr, perm, col, q[:, :, 0].copy(), k[:, :, 0].copy(), scores)
+        return scores, weights, out, numbers
 
     before, many = get_num_threads(), run()
     try:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from graphattn.ops import attend_edges as ops
-from graphattn.ops.edge_attention import plan_edges
+from graphattn.ops.edge_plan import plan_edges
 
 HEADS, SIZE, EDGES = 2, 3, 23
 KINDS = [

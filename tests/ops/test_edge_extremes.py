@@ -3,7 +3,7 @@
 import torch
 
 from graphattn.ops import edge_extremes as ops
-from graphattn.ops.edge_attention import plan_edges
+from graphattn.ops.edge_plan import plan_edges
 
 
 def test_largest_of_the_edges_kept(monkeypatch):
