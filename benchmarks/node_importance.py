@@ -101,11 +101,12 @@ def write(found: dict[str, Any]) -> None:
 
 def folds_of(command: str, folder: Path) -> dict[str, Any]:
     """Trains a row, or reads it where it is finished: figures of each fold."""
-    result = run_experiment(parse_run([*shlex.split(command), "--out", str(folder.resolve())]))
+    run_experiment(parse_run([*shlex.split(command), "--out", str(folder.resolve())]))
     folds = []
-    for run in result.runs:
-        kept = json.loads((folder / f"split{run.split}-seed{run.seed}" / "result.json").read_text())
-        folds.append(kept["importance"] | {"val": run.val})
+    for run in json.loads((folder / "result.json").read_text())["runs"]:
+        name = f"split{run['split']}-seed{run['seed']}"
+        kept = json.loads((folder / name / "result.json").read_text())
+        folds.append(kept["importance"] | {"val": run["val"]})
     return {"command": f"graphattn train {command}", "folds": folds}
 
 

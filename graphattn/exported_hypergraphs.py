@@ -13,6 +13,9 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.hypergraph_data import HyperGraphData
 
+from graphattn.hif import to_hif
+from graphattn.hypergraph_attributes import HypergraphAttributes
+
 Named = tuple[npt.NDArray[Any], Sequence[Hashable], Sequence[Hashable]]
 """Incidences ``[2, I]`` by number, and the names of nodes and of hyperedges."""
 
@@ -26,6 +29,7 @@ class HypergraphForms:
     node_ptr: Tensor
     node_names: tuple[Hashable, ...] | None
     hyperedge_names: tuple[Hashable, ...] | None
+    attributes: HypergraphAttributes | None
 
     @property
     def num_nodes(self) -> int:
@@ -71,9 +75,22 @@ class HypergraphForms:
         return scipy.sparse.csr_array((ones, (index[0], index[1])), shape=shape)
 
     def to_data(self) -> HyperGraphData:
-        """Makes a PyG ``HyperGraphData`` with both counts; names stay behind."""
+        """Makes a PyG ``HyperGraphData`` with both counts.
+
+        Where there are any, ``node_names``, ``hyperedge_names`` and ``hypergraph_attributes`` stand
+        there as they are, and ``hyperedge_weight`` is a tensor of the weights of hyperedges.
+        """
         counts = {"num_nodes": self.num_nodes, "num_hyperedges": self.num_hyperedges}
-        return HyperGraphData(edge_index=self.hyperedge_index(), **counts)
+        data = HyperGraphData(edge_index=self.hyperedge_index(), **counts)
+        for name in ("node_names", "hyperedge_names"):
+            if getattr(self, name) is not None:
+                data[name] = getattr(self, name)
+        if self.attributes is not None:
+            data.hypergraph_attributes = self.attributes
+            records = self.attributes.hyperedges or ()
+            if any("weight" in record for record in records):
+                data.hyperedge_weight = torch.from_numpy(self.attributes.weights()).float()
+        return data
 
     def to_bipartite(self) -> HeteroData:
         """Makes a PyG graph of types "node" and "hyperedge", joined by "in" and back by "has"."""
@@ -88,16 +105,17 @@ class HypergraphForms:
         return to_cliques(self.to_scipy(), max_size)
 
     def to_hif(self) -> dict[str, Any]:
-        """Writes what a HIF file holds, for ``json.dump``: see :func:`to_hif`."""
-        return to_hif(self._named_index())
+        """Writes what a HIF file holds, for ``json.dump``: see :func:`~graphattn.hif.to_hif`."""
+        index, nodes, edges = self._named_index()
+        return to_hif(zip(*index.tolist(), strict=True), nodes, edges, self.attributes)
 
     def to_xgi(self) -> Any:
         """Makes an ``xgi.Hypergraph``: see :func:`to_xgi`."""
-        return to_xgi(self._named_index())
+        return to_xgi(self._named_index(), self.attributes)
 
     def to_hypernetx(self) -> Any:
         """Makes a ``hypernetx.Hypergraph``: see :func:`to_hypernetx`."""
-        return to_hypernetx(self._named_index())
+        return to_hypernetx(self._named_index(), self.attributes)
 
     def _index(self) -> npt.NDArray[np.int64]:
         return self.hyperedge_index().cpu().numpy()
@@ -111,46 +129,18 @@ class HypergraphForms:
         )
 
 
-def to_hif(named: Named) -> dict[str, Any]:
-    """Writes a hypergraph as HIF has it, with all nodes and hyperedges listed.
-
-    Args:
-        named: Incidences and names.
-
-    Returns:
-        What a HIF file holds; ``json.dump`` writes it.
-
-    Raises:
-        TypeError: A name is neither a string nor an integer.
-
-    Example:
-        >>> to_hif((np.array([[0], [0]]), ["a"], range(1)))["incidences"]
-        [{'edge': 0, 'node': 'a'}]
-    """
-    index, nodes, edges = named
-    odd = [name for name in (*nodes, *edges) if not isinstance(name, str | int)]
-    if odd:
-        raise TypeError(f"HIF names are strings or integers: got {odd[0]!r}; rename it.")
-    pairs = zip(*index.tolist(), strict=True)
-    return {
-        "network-type": "undirected",
-        "metadata": {},
-        "nodes": [{"node": name} for name in nodes],
-        "edges": [{"edge": name} for name in edges],
-        "incidences": [{"edge": edges[edge], "node": nodes[node]} for node, edge in pairs],
-    }
-
-
-def to_xgi(named: Named) -> Any:
+def to_xgi(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
     """Makes an ``xgi.Hypergraph``.
 
     Args:
         named: Incidences and names.
+        attributes: Of nodes, hyperedges and the whole.
 
     Returns:
         The hypergraph, isolated nodes and empty hyperedges included.
 
     Raises:
+        ValueError: Incidences have attributes, or it is directed: XGI would lose that.
         ImportError: XGI is not installed.
     """
     try:
@@ -158,24 +148,37 @@ def to_xgi(named: Named) -> Any:
     except ImportError as error:
         raise ImportError(f"to_xgi needs XGI: got {error}; pip install xgi.") from error
     index, nodes, edges = named
-    made = xgi.Hypergraph()
+    own = attributes or HypergraphAttributes()
+    if own.incidences is not None or own.network_type == "directed":
+        raise ValueError(
+            "XGI keeps no attributes of incidences: got some; leave them out with "
+            "dataclasses.replace(made, attributes=made.attributes._replace(incidences=None)), or "
+            "use to_hif."
+        )
+    made = xgi.Hypergraph(**(own.metadata or {}))
     made.add_nodes_from(nodes)
     for name, members in zip(edges, _lists(index, nodes, len(edges)), strict=True):
         made.add_edge(members, idx=name)
+    if own.nodes is not None:
+        made.set_node_attributes(dict(zip(nodes, map(dict, own.nodes), strict=True)))
+    if own.hyperedges is not None:
+        made.set_edge_attributes(dict(zip(edges, map(dict, own.hyperedges), strict=True)))
     return made
 
 
-def to_hypernetx(named: Named) -> Any:
+def to_hypernetx(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
     """Makes a ``hypernetx.Hypergraph``.
 
     Args:
         named: Incidences and names.
+        attributes: None: they come to HyperNetX through HIF.
 
     Returns:
         The hypergraph.
 
     Raises:
-        ValueError: A node is isolated or a hyperedge empty: HyperNetX would lose it.
+        ValueError: A node is isolated or a hyperedge empty: HyperNetX would lose it; or there are
+            attributes.
         ImportError: HyperNetX is not installed.
 
     Example:
@@ -185,6 +188,11 @@ def to_hypernetx(named: Named) -> Any:
         ValueError: HyperNetX keeps nodes in hyperedges only: got 1 isolated nodes and 0 empty
         hyperedges; leave them out with subgraph, or use to_xgi or to_hif.
     """
+    if attributes is not None:
+        raise ValueError(
+            "attributes come to HyperNetX through a file: got some; write to_hif() and read it "
+            "with hypernetx.from_hif, or leave them out with dataclasses.replace."
+        )
     index, nodes, edges = named
     isolated = len(nodes) - np.unique(index[0]).size
     empty = len(edges) - np.unique(index[1]).size

@@ -1,24 +1,26 @@
-"""Hypergraphs that others made: PyG's, SciPy's, XGI's, HyperNetX', and HIF files."""
+"""Hypergraphs that others made: PyG's, SciPy's, XGI's and HyperNetX'."""
 
-import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from graphattn.corrupt import CorruptFile
+from graphattn.hypergraph_attributes import HypergraphAttributes, known, told
 
 
 class Members(NamedTuple):
-    """Incidences by number, and what nodes and hyperedges were called; None: their numbers."""
+    """Incidences by number, and what nodes and hyperedges were called; None: their numbers.
+
+    Attributes of incidences are in the order of ``hyperedge_index``.
+    """
 
     hyperedge_index: Any
     num_nodes: int
     num_hyperedges: int
     node_names: tuple[Hashable, ...] | None = None
     hyperedge_names: tuple[Hashable, ...] | None = None
+    attributes: HypergraphAttributes | None = None
 
 
 def members_of_lists(hyperedges: Mapping[Any, Iterable[Any]], nodes: Iterable[Any] = ()) -> Members:
@@ -52,10 +54,12 @@ def members_of_data(data: Any) -> Members:
     Args:
         data: Has ``edge_index`` ``[2, I]``; the number of hyperedges is ``num_hyperedges``, or the
             rows of ``hyperedge_type``, ``hyperedge_attr`` or ``edge_attr``, or as many as have
-            ids; that of nodes is ``num_nodes`` if set, or the rows of ``x`` or ``y``.
+            ids; that of nodes is ``num_nodes`` if set, or the rows of ``x`` or ``y``. Names and
+            attributes are what ``Incidence.to_data`` put there; a ``hyperedge_weight`` alone
+            becomes an attribute.
 
     Returns:
-        The incidences and the counts.
+        The incidences and the counts, and what else there is.
 
     Raises:
         ValueError: ``edge_index`` is missing, or sizes disagree.
@@ -75,11 +79,20 @@ def members_of_data(data: Any) -> Members:
     kinds = ("hyperedge_type", "hyperedge_attr", "edge_attr")
     num_hyperedges = _agreed(stored, "num_hyperedges", kinds)
     largest = index.amax(1).tolist() if index.dim() == 2 and index.numel() else [-1, -1]
-    return Members(
-        index,
-        int(largest[0]) + 1 if num_nodes is None else num_nodes,
-        int(largest[-1]) + 1 if num_hyperedges is None else num_hyperedges,
-    )
+    num_nodes = int(largest[0]) + 1 if num_nodes is None else num_nodes
+    num_hyperedges = int(largest[-1]) + 1 if num_hyperedges is None else num_hyperedges
+    # What PyG has moved or copied comes back as lists.
+    names = [_tuple(stored.get(name)) for name in ("node_names", "hyperedge_names")]
+    parts, weight = stored.get("hypergraph_attributes"), stored.get("hyperedge_weight")
+    attributes = None if parts is None else HypergraphAttributes(*map(_tuple, parts))
+    if attributes is None and isinstance(weight, Tensor) and weight.shape == (num_hyperedges,):
+        records = told({"weight": value} for value in weight.tolist())
+        attributes = known(HypergraphAttributes(hyperedges=records))
+    return Members(index, num_nodes, num_hyperedges, names[0], names[1], attributes)
+
+
+def _tuple(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else given
 
 
 def _agreed(stored: Mapping[str, Any], count: str, tensors: Sequence[str]) -> int | None:
@@ -128,13 +141,13 @@ def members_of_matrix(matrix: Any) -> Members:
 
 
 def members_of_xgi(hypergraph: Any) -> Members:
-    """Takes the incidences out of an XGI hypergraph; its attributes stay behind.
+    """Takes the incidences and attributes out of an XGI hypergraph.
 
     Args:
         hypergraph: An ``xgi.Hypergraph``.
 
     Returns:
-        Incidences and names, in its order.
+        Incidences, names and attributes, in its order.
 
     Raises:
         TypeError: It is none.
@@ -149,11 +162,17 @@ def members_of_xgi(hypergraph: Any) -> Members:
     if not hasattr(edges, "members"):
         raise TypeError(f"hypergraph must be an xgi.Hypergraph: got {type(hypergraph).__name__}.")
     lists = {name: _ordered(edges.members(name)) for name in edges}
-    return members_of_lists(lists, hypergraph.nodes)
+    nodes = hypergraph.nodes
+    attributes = HypergraphAttributes(
+        nodes=told(dict(nodes[name]) for name in nodes),
+        hyperedges=told(dict(edges[name]) for name in edges),
+        metadata=dict(getattr(hypergraph, "_net_attr", {})) or None,
+    )
+    return members_of_lists(lists, nodes)._replace(attributes=known(attributes))
 
 
 def members_of_hypernetx(hypergraph: Any) -> Members:
-    """Takes the incidences out of a HyperNetX hypergraph; its properties stay behind.
+    """Takes the incidences out of a HyperNetX hypergraph; its properties come through HIF only.
 
     Args:
         hypergraph: A ``hypernetx.Hypergraph``.
@@ -178,46 +197,6 @@ def members_of_hypernetx(hypergraph: Any) -> Members:
     return members_of_lists(lists, hypergraph.nodes)
 
 
-def members_of_hif(source: Any) -> Members:
-    """Reads a hypergraph in the Hypergraph Interchange Format, from this machine alone.
-
-    Directions, weights and attributes stay behind: incidences of a directed one count alike.
-
-    Source: https://github.com/HIF-org/HIF-standard.
-
-    Args:
-        source: The path of a JSON file, or what such a file holds.
-
-    Returns:
-        Incidences and names: first those listed under "nodes" and "edges", in their order.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        CorruptFile: It is no JSON, or no HIF.
-
-    Example:
-        >>> members_of_hif({"incidences": [{"node": "a", "edge": 0}]}).node_names
-        ('a',)
-    """
-    content, where = source, "the dictionary"
-    if not isinstance(source, Mapping):
-        where = Path(source).name
-        try:
-            content = json.loads(Path(source).read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise CorruptFile(f"{where} must be a JSON file: {error}.") from error
-    listed = content.get("incidences") if isinstance(content, Mapping) else None
-    if not isinstance(listed, list):
-        raise CorruptFile(f"{where} must be HIF with a list 'incidences': got none.")
-    nodes = [_field(item, "node", where) for item in content.get("nodes") or ()]
-    lists: dict[Any, list[Any]] = {}
-    for item in content.get("edges") or ():
-        lists[_field(item, "edge", where)] = []
-    for item in listed:
-        lists.setdefault(_field(item, "edge", where), []).append(_field(item, "node", where))
-    return members_of_lists(lists, nodes)
-
-
 def plain_names(given: Mapping[Any, Any]) -> tuple[Hashable, ...] | None:
     """The keys of a mapping, or None where they are 0, 1, 2, ...
 
@@ -232,10 +211,3 @@ def plain_names(given: Mapping[Any, Any]) -> tuple[Hashable, ...] | None:
 def _ordered(members: Iterable[Any]) -> list[Any]:
     """Members of a set in an order that does not change from run to run."""
     return sorted(members, key=lambda name: (type(name).__name__, str(name)))
-
-
-def _field(item: Any, name: str, where: str) -> Any:
-    found = item.get(name) if isinstance(item, Mapping) else None
-    if not isinstance(found, str | int):
-        raise CorruptFile(f"{where} must name a {name} by a string or an integer: got {item!r}.")
-    return found

@@ -15,6 +15,8 @@ from torch import Tensor
 from graphattn import foreign_hypergraphs as foreign
 from graphattn.exported_hypergraphs import HypergraphForms
 from graphattn.files import digest_arrays
+from graphattn.hif import members_of_hif
+from graphattn.hypergraph_attributes import HypergraphAttributes, placed
 from graphattn.incidences import check_incidences, check_sorted, renumbered
 from graphattn.kernels.edge_attention import order_edges
 from graphattn.kernels.incidence import order_incidences
@@ -40,6 +42,7 @@ class Incidence(HypergraphForms):
         num_duplicates: Incidences of the input that repeated another one.
         node_names: What the nodes were called; None: 0, 1, 2, ...
         hyperedge_names: What the hyperedges were called; None: 0, 1, 2, ...
+        attributes: What other formats carry beside; nothing here computes with it.
 
     Raises:
         ValueError: The tensors have the wrong types or do not fit together.
@@ -58,6 +61,7 @@ class Incidence(HypergraphForms):
     num_duplicates: int = 0
     node_names: tuple[Hashable, ...] | None = None
     hyperedge_names: tuple[Hashable, ...] | None = None
+    attributes: HypergraphAttributes | None = None
 
     def __post_init__(self) -> None:
         """Checks all that kernels rely on but the order; what lies on a GPU came from here."""
@@ -175,7 +179,7 @@ class Incidence(HypergraphForms):
 
     @classmethod
     def from_hif(cls, source: Mapping[str, Any] | Path | str) -> "Incidence":
-        """Reads HIF, the JSON that XGI and HyperNetX write; attributes stay behind.
+        """Reads HIF, the JSON that XGI and HyperNetX write, with weights and attributes.
 
         Args:
             source: The path of a file, or what it holds.
@@ -189,7 +193,7 @@ class Incidence(HypergraphForms):
             >>> made.node_names, made.hyperedge_names
             (('a',), ('e',))
         """
-        return cls._named(foreign.members_of_hif(source))
+        return cls._named(members_of_hif(source))
 
     @classmethod
     def from_xgi(cls, hypergraph: Any) -> "Incidence":
@@ -204,7 +208,19 @@ class Incidence(HypergraphForms):
     @classmethod
     def _named(cls, members: foreign.Members) -> "Incidence":
         made = cls.from_hyperedge_index(*members[:3])
-        return replace(made, node_names=members[3], hyperedge_names=members[4])
+        attributes = members.attributes
+        if attributes is not None and attributes.incidences is not None:
+            slots = made._slots(torch.as_tensor(members.hyperedge_index))
+            count = made.num_incidences
+            of_incidences = placed(attributes.incidences, slots.numpy(), count)
+            attributes = attributes._replace(incidences=of_incidences)
+        names = members.node_names, members.hyperedge_names
+        return replace(made, node_names=names[0], hyperedge_names=names[1], attributes=attributes)
+
+    def _slots(self, index: Tensor) -> Int64[Tensor, " given"]:
+        """Where incidences, ``[2, given]``, stand among those of this hypergraph, on the CPU."""
+        keys = self.edge.cpu().long() * max(self.num_nodes, 1) + self.node.cpu()
+        return torch.searchsorted(keys, index[1].cpu() * max(self.num_nodes, 1) + index[0].cpu())
 
     def dual(self) -> "Incidence":
         """Makes nodes of hyperedges and hyperedges of nodes.
@@ -218,7 +234,9 @@ class Incidence(HypergraphForms):
         back[order.long()] = torch.arange(len(order), dtype=order.dtype, device=order.device)
         pairs = self.edge.index_select(0, order), self.node.index_select(0, order)
         names = self.hyperedge_names, self.node_names
-        return Incidence(*pairs, self.node_ptr, back, self.edge_ptr, self.num_duplicates, *names)
+        attributes = None if self.attributes is None else self.attributes.turned(order.tolist())
+        ends = *pairs, self.node_ptr, back, self.edge_ptr
+        return Incidence(*ends, self.num_duplicates, *names, attributes)
 
     def subgraph(
         self, nodes: Int[Tensor, " kept"] | Bool[Tensor, " nodes"], *, min_size: int = 1
@@ -253,7 +271,13 @@ class Incidence(HypergraphForms):
             None if old is None else tuple(old[i] for i in which.tolist())
             for old, which in zip(names, (ids, kept), strict=True)
         ]
-        return replace(made, node_names=chosen[0], hyperedge_names=chosen[1]), kept
+        attributes = self.attributes
+        if attributes is not None:
+            order = torch.empty(index.size(1), dtype=torch.long)
+            order[made._slots(index.long())] = inside.nonzero().view(-1).cpu()
+            attributes = attributes.kept(ids.tolist(), kept.tolist(), order.tolist())
+        made = replace(made, node_names=chosen[0], hyperedge_names=chosen[1])
+        return replace(made, attributes=attributes), kept
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Incidence":
         """Moves all tensors to a device; this hypergraph itself where they are there."""

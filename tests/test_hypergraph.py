@@ -167,6 +167,8 @@ def test_a_hif_file_of_mails_with_nodes_in_none(tmp_path):
     assert (made.num_nodes, made.num_hyperedges) == (148, 10_885)
     assert int((made.degree() == 0).sum()) >= 5
     assert again.digest() == made.digest()
+    assert again.to_hif() == made.to_hif()
+    assert made.to_hif()["nodes"] == content["nodes"]
     for found in (made, again):
         named = dict(zip(found.hyperedge_names, found.to_lists(), strict=True))
         for mail, who in mails.items():
@@ -180,6 +182,12 @@ def test_a_hif_file_of_mails_with_nodes_in_none(tmp_path):
         ("[1]", "must be HIF with a list 'incidences': got none"),
         ('{"incidences": [{"node": 1}]}', "must name a edge by a string or an integer"),
         ('{"incidences": [], "nodes": [{"node": [1]}]}', "must name a node by a string"),
+        ('{"incidences": [], "network-type": "odd"}', "network-type of undirected, asc, directed"),
+        ('{"incidences": [], "edges": [{"edge": 1, "attrs": 3}]}', "must have attrs by name"),
+        (
+            '{"incidences": [], "edges": [{"edge": 1, "weight": 2, "attrs": {"weight": 3}}]}',
+            "must have one weight an entry: got 2, and 3 among its attrs",
+        ),
     ],
 )
 def test_damaged_hif_is_refused(tmp_path, content, said):

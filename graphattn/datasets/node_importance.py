@@ -18,6 +18,7 @@ from graphattn.datasets.relation_signature import RelationSignatureHypergraph
 from graphattn.datasets.text_features import stored_text
 
 _METAPATHS = {"music10k_nie": ["artist-term-artist", "artist-release-song", "artist-*"]}
+_RAW = ("music10k_nie",)  # whose numbers are learnt as log(1 + y); those of others are so already
 _LARGEST = 128  # members of a hyperedge that a relation makes
 
 
@@ -53,8 +54,8 @@ def node_importance(
             that take one kind.
 
     Returns:
-        With `x` (structure), `x_text`, `hyperedge_type`, `y` (NaN where there is none), masks of
-        five folds (`importance_folds`) and `metric` "spearman".
+        With `x` (structure), `x_text`, `hyperedge_type`, `y` (the logarithm of 1 + the importance,
+        NaN where there is none), masks of five folds (`importance_folds`) and `metric` "spearman".
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -82,7 +83,7 @@ def node_importance(
         made = _up_to(stored, _LARGEST)
     return HyperGraphData(
         **features,
-        y=stored.y_float.float().where(valid, torch.nan),
+        y=(stored.y_float.log1p() if name in _RAW else stored.y_float).where(valid, torch.nan),
         edge_index=made.edge_index,
         hyperedge_type=made.hyperedge_type,
         num_nodes=stored.num_nodes,
