@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.data.hypergraph_data import HyperGraphData
 from torch_geometric.nn import GCNConv
 
 from graphattn.building import build_sampler, device_of, model_options
 from graphattn.config import DataOptions, RunConfig
 from graphattn.datasets.features import normalize_rows, standardize
 from graphattn.datasets.splits import Split, splits
-from graphattn.diagnostics.subject import Subject, undisturbed
+from graphattn.diagnostics.hypergraph_subject import subject_of
+from graphattn.diagnostics.subject import undisturbed
 from graphattn.files import read_json
 from graphattn.loading import load_data
 from graphattn.models.gnn import GNN
@@ -115,26 +117,27 @@ def of_run(trained: TrainedRun, run: Path, *, follow: bool = False) -> Diagnosed
             f"depends on the node asked for: got {config.labels.label_inputs:g} in {run}."
         )
     device = device_of(config)
-    data = Data(x=task.x.to(device), edge_index=task.graph.edge_index().to(device))
+    data = task.data.to(device)
     about: dict[str, Any] = {"model": config.model.rpartition(".")[2], "data": config.data.title}
     about |= _run_facts(config, run, len(task.splits))
     options = model_options(config.model, config.model_options)
     about |= {"depth": options["num_layers"]} if "num_layers" in options else {}
-    raw = data_with_places(config.data)
+    raw = None if isinstance(data, HyperGraphData) else data_with_places(config.data)
     _place(data, raw)
     if isinstance(model, TokenModel):
         model = _Tokens(trained, follow).to(device)
         about["codebook"] = "stands for the nodes of x" if follow else "as trained, held fixed"
     elif follow:
         raise ValueError(f"--follow is of models with a codebook: got {config.model}.")
-    else:
+    elif not isinstance(data, HyperGraphData):
         model = _called_with_edges(model)
 
     def predict(nodes: Tensor) -> Tensor:
         return trained.feed.predict(trained.model, nodes).argmax(1)
 
-    of_classes = predict if task.y.dim() == 1 else None
-    return Diagnosed(model, data, raw, of_classes, task.y, trained.split, about)
+    y = None if task.y.is_floating_point() else task.y
+    of_classes = predict if y is not None and y.dim() == 1 else None
+    return Diagnosed(model, data, raw, of_classes, y, trained.split, about)
 
 
 def of_file(
@@ -168,20 +171,22 @@ def of_file(
         raise ValueError(f"{options.title} must have features x to be measured: got none.")
     if options.features in ("standardize", "row"):
         x = standardize(data).x if options.features == "standardize" else normalize_rows(data).x
-    y = y.view(-1) if isinstance(y, Tensor) and y.dim() == 2 and y.size(1) == 1 else y
+    y = y.view(-1) if isinstance(y, Tensor) and y.shape[1:] == (1,) else y
     model = _made(make, maker, x.size(1), y)
     if checkpoint is not None:
         load_into(model, read_weights(checkpoint), checkpoint)
     where = device_of(RunConfig(options, device=device))
     model, edges = model.to(where), ("edge_weight", "edge_attr")
-    kept = {key: data[key].to(where) for key in edges if isinstance(data.get(key), Tensor)}
-    measured = Data(x=x.to(where), edge_index=edge_index.to(where), **kept)
+    kept = {key: data[key] for key in edges if isinstance(data.get(key), Tensor)}
+    measured = Data(x=x, edge_index=edge_index, **kept).to(where)
+    if isinstance(data, HyperGraphData):
+        measured = data.clone().update({"x": x}).to(where)
     about: dict[str, Any] = {"model": maker.rpartition("/")[2], "data": options.title}
-    about["weights"] = str(checkpoint) if checkpoint is not None else "as the function leaves them"
+    about["weights"] = str(checkpoint or "as the function leaves them")
     if isinstance(depth := getattr(model, "num_layers", None), int):
         about["depth"] = depth
     with foreign(maker, "--model"), undisturbed(model), torch.no_grad():
-        subject = Subject(model, measured)
+        subject = subject_of(model, measured)
         shape = subject.whole(measured.x).shape
     _place(measured, data)
 
@@ -245,8 +250,7 @@ def _called_with_edges(model: nn.Module) -> nn.Module:
 
 
 def _place(data: Data, raw: Data | None) -> None:
-    place = None if raw is None else coordinates(raw)
-    if place is not None:
+    if raw is not None and not isinstance(raw, HyperGraphData) and (place := coordinates(raw)):
         data.pos = place[0]
 
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.hypergraph_data import HyperGraphData
 
+from graphattn.attribute_tensors import columns_of
 from graphattn.hif import to_hif
 from graphattn.hypergraph_attributes import HypergraphAttributes
+from graphattn.hypernetx_hypergraphs import to_hypernetx
 
 Named = tuple[npt.NDArray[Any], Sequence[Hashable], Sequence[Hashable]]
 """Incidences ``[2, I]`` by number, and the names of nodes and of hyperedges."""
@@ -78,7 +80,9 @@ class HypergraphForms:
         """Makes a PyG ``HyperGraphData`` with both counts.
 
         Where there are any, ``node_names``, ``hyperedge_names`` and ``hypergraph_attributes`` stand
-        there as they are, and ``hyperedge_weight`` is a tensor of the weights of hyperedges.
+        there as they are; besides, weights and attributes that are numbers are tensors, such as
+        ``hyperedge_weight``: see :func:`graphattn.attribute_tensors.columns_of`. ``from_data``
+        reads all of it, and takes a tensor's word where it was changed.
         """
         counts = {"num_nodes": self.num_nodes, "num_hyperedges": self.num_hyperedges}
         data = HyperGraphData(edge_index=self.hyperedge_index(), **counts)
@@ -87,9 +91,8 @@ class HypergraphForms:
                 data[name] = getattr(self, name)
         if self.attributes is not None:
             data.hypergraph_attributes = self.attributes
-            records = self.attributes.hyperedges or ()
-            if any("weight" in record for record in records):
-                data.hyperedge_weight = torch.from_numpy(self.attributes.weights()).float()
+            for name, column in columns_of(self.attributes).items():
+                data[name] = column.values.to(self.node.device)
         return data
 
     def to_bipartite(self) -> HeteroData:
@@ -114,8 +117,12 @@ class HypergraphForms:
         return to_xgi(self._named_index(), self.attributes)
 
     def to_hypernetx(self) -> Any:
-        """Makes a ``hypernetx.Hypergraph``: see :func:`to_hypernetx`."""
-        return to_hypernetx(self._named_index(), self.attributes)
+        """Makes a ``hypernetx.Hypergraph``: weights, properties and name go along.
+
+        See :func:`graphattn.hypernetx_hypergraphs.to_hypernetx`.
+        """
+        index, nodes, edges = self._named_index()
+        return to_hypernetx(zip(*index.tolist(), strict=True), nodes, edges, self.attributes)
 
     def _index(self) -> npt.NDArray[np.int64]:
         return self.hyperedge_index().cpu().numpy()
@@ -140,7 +147,7 @@ def to_xgi(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
         The hypergraph, isolated nodes and empty hyperedges included.
 
     Raises:
-        ValueError: Incidences have attributes, or it is directed: XGI would lose that.
+        ValueError: Incidences have attributes, or it is "asc" or directed: XGI would lose that.
         ImportError: XGI is not installed.
     """
     try:
@@ -149,13 +156,16 @@ def to_xgi(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
         raise ImportError(f"to_xgi needs XGI: got {error}; pip install xgi.") from error
     index, nodes, edges = named
     own = attributes or HypergraphAttributes()
-    if own.incidences is not None or own.network_type == "directed":
+    if own.incidences is not None or own.network_type != "undirected":
         raise ValueError(
-            "XGI keeps no attributes of incidences: got some; leave them out with "
-            "dataclasses.replace(made, attributes=made.attributes._replace(incidences=None)), or "
-            "use to_hif."
+            "XGI keeps no attributes of incidences: got "
+            f"{'none' if own.incidences is None else 'some'}, network-type {own.network_type}; "
+            "leave them out with dataclasses.replace(made, attributes=made.attributes._replace("
+            "incidences=None, network_type='undirected')), or use to_hif."
         )
-    made = xgi.Hypergraph(**(own.metadata or {}))
+    made = xgi.Hypergraph()
+    for key, value in (own.metadata or {}).items():
+        made[key] = value
     made.add_nodes_from(nodes)
     for name, members in zip(edges, _lists(index, nodes, len(edges)), strict=True):
         made.add_edge(members, idx=name)
@@ -164,50 +174,6 @@ def to_xgi(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
     if own.hyperedges is not None:
         made.set_edge_attributes(dict(zip(edges, map(dict, own.hyperedges), strict=True)))
     return made
-
-
-def to_hypernetx(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
-    """Makes a ``hypernetx.Hypergraph``.
-
-    Args:
-        named: Incidences and names.
-        attributes: None: they come to HyperNetX through HIF.
-
-    Returns:
-        The hypergraph.
-
-    Raises:
-        ValueError: A node is isolated or a hyperedge empty: HyperNetX would lose it; or there are
-            attributes.
-        ImportError: HyperNetX is not installed.
-
-    Example:
-        >>> to_hypernetx((np.array([[0], [0]]), ["a", "b"], ["e"]))
-        Traceback (most recent call last):
-        ...
-        ValueError: HyperNetX keeps nodes in hyperedges only: got 1 isolated nodes and 0 empty
-        hyperedges; leave them out with subgraph, or use to_xgi or to_hif.
-    """
-    if attributes is not None:
-        raise ValueError(
-            "attributes come to HyperNetX through a file: got some; write to_hif() and read it "
-            "with hypernetx.from_hif, or leave them out with dataclasses.replace."
-        )
-    index, nodes, edges = named
-    isolated = len(nodes) - np.unique(index[0]).size
-    empty = len(edges) - np.unique(index[1]).size
-    if isolated or empty:
-        raise ValueError(
-            f"HyperNetX keeps nodes in hyperedges only: got {isolated} isolated nodes and {empty} "
-            "empty hyperedges; leave them out with subgraph, or use to_xgi or to_hif."
-        )
-    try:
-        hypernetx: Any = import_module("hypernetx")
-    except ImportError as error:
-        raise ImportError(
-            f"to_hypernetx needs HyperNetX: got {error}; pip install hypernetx."
-        ) from error
-    return hypernetx.Hypergraph(dict(zip(edges, _lists(index, nodes, len(edges)), strict=True)))
 
 
 def to_cliques(matrix: scipy.sparse.csr_array, max_size: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Hypergraphs that others made: PyG's, SciPy's, XGI's and HyperNetX'."""
+"""Hypergraphs that others made: lists, PyG's, SciPy's and XGI's."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from graphattn.attribute_tensors import with_columns
 from graphattn.hypergraph_attributes import HypergraphAttributes, known, told
 
 
@@ -55,14 +56,14 @@ def members_of_data(data: Any) -> Members:
         data: Has ``edge_index`` ``[2, I]``; the number of hyperedges is ``num_hyperedges``, or the
             rows of ``hyperedge_type``, ``hyperedge_attr`` or ``edge_attr``, or as many as have
             ids; that of nodes is ``num_nodes`` if set, or the rows of ``x`` or ``y``. Names and
-            attributes are what ``Incidence.to_data`` put there; a ``hyperedge_weight`` alone
-            becomes an attribute.
+            attributes are what ``Incidence.to_data`` put there, and its tensors where they were
+            changed since; a ``hyperedge_weight`` alone becomes an attribute.
 
     Returns:
         The incidences and the counts, and what else there is.
 
     Raises:
-        ValueError: ``edge_index`` is missing, or sizes disagree.
+        ValueError: ``edge_index`` is missing, or sizes disagree, those of attributes too.
 
     Example:
         >>> import torch
@@ -85,7 +86,10 @@ def members_of_data(data: Any) -> Members:
     names = [_tuple(stored.get(name)) for name in ("node_names", "hyperedge_names")]
     parts, weight = stored.get("hypergraph_attributes"), stored.get("hyperedge_weight")
     attributes = None if parts is None else HypergraphAttributes(*map(_tuple, parts))
-    if attributes is None and isinstance(weight, Tensor) and weight.shape == (num_hyperedges,):
+    if attributes is not None:
+        attributes.check(num_nodes, num_hyperedges, index.size(1))
+        attributes = with_columns(attributes, stored)
+    elif isinstance(weight, Tensor) and weight.shape == (num_hyperedges,):
         records = told({"weight": value} for value in weight.tolist())
         attributes = known(HypergraphAttributes(hyperedges=records))
     return Members(index, num_nodes, num_hyperedges, names[0], names[1], attributes)
@@ -144,13 +148,13 @@ def members_of_xgi(hypergraph: Any) -> Members:
     """Takes the incidences and attributes out of an XGI hypergraph.
 
     Args:
-        hypergraph: An ``xgi.Hypergraph``.
+        hypergraph: An ``xgi.Hypergraph``; a ``SimplicialComplex`` is of network type "asc".
 
     Returns:
         Incidences, names and attributes, in its order.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is none, or a directed one, whose directions would be lost.
 
     Example:
         >>> members_of_xgi("no hypergraph")
@@ -161,40 +165,20 @@ def members_of_xgi(hypergraph: Any) -> Members:
     edges: Any = getattr(hypergraph, "edges", None)
     if not hasattr(edges, "members"):
         raise TypeError(f"hypergraph must be an xgi.Hypergraph: got {type(hypergraph).__name__}.")
+    if hasattr(edges, "tail"):
+        raise TypeError(
+            "hypergraph must be undirected, or directions would be lost: got an xgi.DiHypergraph; "
+            "use Incidence.from_hif(xgi.to_hif_dict(hypergraph))."
+        )
     lists = {name: _ordered(edges.members(name)) for name in edges}
-    nodes = hypergraph.nodes
+    nodes, is_complex = hypergraph.nodes, hasattr(hypergraph, "add_simplex")
     attributes = HypergraphAttributes(
         nodes=told(dict(nodes[name]) for name in nodes),
         hyperedges=told(dict(edges[name]) for name in edges),
         metadata=dict(getattr(hypergraph, "_net_attr", {})) or None,
+        network_type="asc" if is_complex else "undirected",
     )
     return members_of_lists(lists, nodes)._replace(attributes=known(attributes))
-
-
-def members_of_hypernetx(hypergraph: Any) -> Members:
-    """Takes the incidences out of a HyperNetX hypergraph; its properties come through HIF only.
-
-    Args:
-        hypergraph: A ``hypernetx.Hypergraph``.
-
-    Returns:
-        Incidences and names, in its order.
-
-    Raises:
-        TypeError: It is none.
-
-    Example:
-        >>> members_of_hypernetx(3)
-        Traceback (most recent call last):
-        ...
-        TypeError: hypergraph must be a hypernetx.Hypergraph: got int.
-    """
-    members = getattr(hypergraph, "incidence_dict", None)
-    if members is None or not hasattr(hypergraph, "nodes"):
-        name = type(hypergraph).__name__
-        raise TypeError(f"hypergraph must be a hypernetx.Hypergraph: got {name}.")
-    lists = {name: list(members.get(name, ())) for name in hypergraph.edges}
-    return members_of_lists(lists, hypergraph.nodes)
 
 
 def plain_names(given: Mapping[Any, Any]) -> tuple[Hashable, ...] | None:

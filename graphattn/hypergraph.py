@@ -17,6 +17,7 @@ from graphattn.exported_hypergraphs import HypergraphForms
 from graphattn.files import digest_arrays
 from graphattn.hif import members_of_hif
 from graphattn.hypergraph_attributes import HypergraphAttributes, placed
+from graphattn.hypernetx_hypergraphs import members_of_hypernetx
 from graphattn.incidences import check_incidences, check_sorted, renumbered
 from graphattn.kernels.edge_attention import order_edges
 from graphattn.kernels.incidence import order_incidences
@@ -203,7 +204,7 @@ class Incidence(HypergraphForms):
     @classmethod
     def from_hypernetx(cls, hypergraph: Any) -> "Incidence":
         """Makes a hypergraph from a ``hypernetx.Hypergraph``; a ``TypeError`` where it is none."""
-        return cls._named(foreign.members_of_hypernetx(hypergraph))
+        return cls._named(members_of_hypernetx(hypergraph))
 
     @classmethod
     def _named(cls, members: foreign.Members) -> "Incidence":

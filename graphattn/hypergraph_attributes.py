@@ -53,6 +53,21 @@ class HypergraphAttributes(NamedTuple):
             raise ValueError(f"weights of {part} must be numbers: got {odd[0]!r}.")
         return np.array(found, np.float64)
 
+    def check(self, num_nodes: int, num_hyperedges: int, num_incidences: int) -> None:
+        """Refuses attributes of another number of nodes, hyperedges or incidences.
+
+        Raises:
+            ValueError: There is not one record for each.
+        """
+        counts = {"nodes": num_nodes, "hyperedges": num_hyperedges, "incidences": num_incidences}
+        for part, count in counts.items():
+            records = getattr(self, part)
+            if records is not None and len(records) != count:
+                raise ValueError(
+                    f"attributes must have one record for each of {count} {part}: got "
+                    f"{len(records)}."
+                )
+
     def turned(self, order: Iterable[int]) -> "HypergraphAttributes":
         """Changes nodes and hyperedges over, with incidences in another order."""
         incidences = taken(self.incidences, order)
@@ -60,12 +75,14 @@ class HypergraphAttributes(NamedTuple):
 
     def kept(
         self, nodes: Iterable[int], hyperedges: Iterable[int], incidences: Iterable[int]
-    ) -> "HypergraphAttributes":
-        """Keeps those of some, in their new order."""
-        return self._replace(
-            nodes=taken(self.nodes, nodes),
-            hyperedges=taken(self.hyperedges, hyperedges),
-            incidences=taken(self.incidences, incidences),
+    ) -> "HypergraphAttributes | None":
+        """Keeps those of some, in their new order; None where nothing is left to say."""
+        return known(
+            self._replace(
+                nodes=taken(self.nodes, nodes),
+                hyperedges=taken(self.hyperedges, hyperedges),
+                incidences=taken(self.incidences, incidences),
+            )
         )
 
 

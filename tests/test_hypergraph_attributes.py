@@ -95,13 +95,31 @@ def test_xgis_own_files_are_read_with_their_attributes():
     assert dict(back.nodes["ann"]) == {"age": 3}
 
 
+def test_xgis_other_networks():
+    xgi = pytest.importorskip("xgi", reason="XGI is not installed: pip install xgi")
+    faces = xgi.SimplicialComplex([["a", "b"]])
+    made = Incidence.from_xgi(faces)
+    assert made.attributes.network_type == "asc"
+    assert made.to_hif()["network-type"] == xgi.to_hif_dict(faces)["network-type"]
+    arrows = xgi.DiHypergraph([(["a", "b"], ["c"])])
+    with pytest.raises(TypeError, match=r"must be undirected, .* got an xgi\.DiHypergraph"):
+        Incidence.from_xgi(arrows)
+    through_hif = Incidence.from_hif(xgi.to_hif_dict(arrows))
+    directions = sorted(record["direction"] for record in through_hif.attributes.incidences)
+    assert directions == ["head", "tail", "tail"]
+    again = xgi.from_hif_dict(through_hif.to_hif())
+    assert again.edges.dimembers() == arrows.edges.dimembers()
+    named = Incidence.from_hif({"metadata": {"incoming_data": 3}, "incidences": []})
+    assert Incidence.from_xgi(named.to_xgi()).attributes == named.attributes
+
+
 def test_what_would_be_lost_is_refused():
     listed = [{"node": "a", "edge": "e", "weight": 2}]
     made = Incidence.from_hif({"incidences": listed})
     with pytest.raises(ValueError, match="XGI keeps no attributes of incidences"):
         made.to_xgi()
-    with pytest.raises(ValueError, match="attributes come to HyperNetX through a file"):
-        made.to_hypernetx()
+    with pytest.raises(ValueError, match="got none, network-type asc; leave them out"):
+        Incidence.from_hif({"network-type": "asc", "incidences": []}).to_xgi()
     assert replace(made, attributes=None).to_hif()["incidences"] == [{"node": "a", "edge": "e"}]
     directed = Incidence.from_hif(
         {"network-type": "directed", "incidences": [{**listed[0], "direction": "head"}]}

@@ -48,6 +48,14 @@ def test_every_model_trains_and_predicts(here, model, capsys):
     rows = list(csv.DictReader(Path("p.csv").read_text().splitlines()))
     assert len(rows) == 18
     assert all(float(row["p0"]) + float(row["p1"]) == pytest.approx(1, abs=1e-4) for row in rows)
+    capsys.readouterr()
+    asked = ["--max-hops", "3", "--html", "seen.html", "--json", "seen.json"]
+    assert cli.main(["diagnose", str(run), *asked]) == 0
+    assert "left out on a hypergraph: the energy of layers" in capsys.readouterr().out
+    seen = json.loads(Path("seen.json").read_text())
+    assert seen["about"]["num_hyperedges"] == 14
+    assert (seen["R"] > 0) == (model != "mlp")
+    assert Path("seen.html").stat().st_size > 1000
 
 
 def test_a_planted_hypergraph_is_learnt_and_a_run_is_kept(here):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data.hypergraph_data import HyperGraphData
 from torch_geometric.nn import MessagePassing
 from tqdm import tqdm
 
@@ -179,7 +180,9 @@ def _report(found: InfluenceResult, diagnosed: Diagnosed, path: Path, command: s
     model, data = diagnosed.model, diagnosed.data
     more: dict[str, Any] = {}
     layered = any(isinstance(module, MessagePassing) for module in model.modules())
-    if layered and int(data.num_nodes or 0) <= _MOST_NODES:
+    if isinstance(data, HyperGraphData):
+        print("left out on a hypergraph: the energy of layers and structural influence")
+    elif layered and int(data.num_nodes or 0) <= _MOST_NODES:
         hops = {"num_layers": model, "max_hops": found.T.shape[1] - 1}
         more["energy"] = layer_energy(model, data)
         more["structure"] = structural_influence(data, found.seeds, **hops)

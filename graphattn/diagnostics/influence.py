@@ -16,9 +16,10 @@ from graphattn.checks import check_choice, check_least
 from graphattn.diagnostics.channels import draw_channels
 from graphattn.diagnostics.distance import distances
 from graphattn.diagnostics.engines import SeedInfluence
+from graphattn.diagnostics.hypergraph_subject import check_hypergraph_options, subject_of
 from graphattn.diagnostics.result import InfluenceResult
 from graphattn.diagnostics.selection import ENGINES, Measurement, choose
-from graphattn.diagnostics.subject import Subject, undisturbed
+from graphattn.diagnostics.subject import undisturbed
 
 _FIRST = 64  # seeds before the interval is looked at
 _PILOT = 16  # seeds by which channels are weighed
@@ -57,7 +58,10 @@ def influence(
             ``edge_attr`` and ``batch`` too if its signature names them and, for the first two,
             ``data`` has them. If its signature names ``seeds``, it is given the ids of some nodes
             and gives a row for each of these only: for models that are costly on all nodes at once.
-        data: Has ``x`` (a float type) and ``edge_index``; edges flow from source to target.
+        data: Has ``x`` (a float type) and ``edge_index``; edges flow from source to target. Of a
+            ``HyperGraphData``, ``edge_index`` are incidences, and a hop leads from a node through a
+            hyperedge to another of its nodes; see
+            :class:`~graphattn.diagnostics.hypergraph_subject.HypergraphSubject`.
         max_hops: The farthest hop told apart. What lies beyond is ``tail_mass``.
         seeds: The nodes to measure; by default they are drawn.
         num_seeds: How many are drawn. ``"auto"``: 64, then twice as many, until the 95 % interval
@@ -104,7 +108,8 @@ def influence(
         check_least(1, num_seeds=num_seeds)
     elif not tol > 0:
         raise ValueError(f"tol is a share of R above 0: got tol={tol}.")
-    subject = Subject(model_or_forward, data)
+    check_hypergraph_options(data, semantics=semantics, distance=distance, engine=engine)
+    subject = subject_of(model_or_forward, data)
     order = _order(seeds, subject.num_nodes, seed)
     scale = subject.x.std(0) if input_scale == "std" else None
     with undisturbed(subject.model):
@@ -133,8 +138,7 @@ def influence(
         "distance": distance,
         "input_scale": input_scale,
         "max_hops": max_hops,
-        "num_nodes": subject.num_nodes,
-        "num_edges": int(subject.edge_index.size(1)),
+        **subject.counts(),
         "dtype": str(subject.x.dtype).removeprefix("torch."),
         "seed": seed,
         "torch": torch.__version__,
@@ -183,6 +187,7 @@ def total_influence(
         >>> curve.shape, 0 < breadth < 2
         (torch.Size([3]), True)
     """
+    check_hypergraph_options(data, semantics="pyg", distance="hops", engine="auto")
     moved = Data(x=cast(Tensor, data.x).to(device), edge_index=data.edge_index)
     num_nodes = cast(int, data.num_nodes)
     with torch.random.fork_rng():

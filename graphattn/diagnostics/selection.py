@@ -8,7 +8,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from graphattn.diagnostics.balls import EdgeRows
 from graphattn.diagnostics.coupling import CANNOT_RUN, Probe
 from graphattn.diagnostics.engines import Engine, TrimmedEngine, UnionEngine, WholeEngine
 from graphattn.diagnostics.fused import FusedEngine, is_fusable
@@ -42,7 +41,7 @@ class Measurement:
     ) -> None:
         self.subject, self.max_hops, self.scale = subject, max_hops, scale
         self.full = semantics == "full"
-        self.rows = EdgeRows(subject.edge_index, subject.num_nodes)
+        self.rows = subject.rows()
         self.probed = np.unique(order[:_PROBED])
         if self.probed.size < 2 and subject.num_nodes > 1:
             other = int(self.probed[0] + 1) % subject.num_nodes
@@ -119,7 +118,8 @@ def choose(run: Measurement, name: str) -> Engine:
     Raises:
         ValueError: The engine asked for does not suit the model, or a probe found other numbers.
     """
-    if name == "single" or (name == "auto" and run.subject.takes_seeds):
+    subject = run.subject
+    if name == "single" or (name == "auto" and (subject.takes_seeds or subject.is_hypergraph)):
         return run.single
     # Before the probe, which keeps memory: its forward pass needs more than all that follows.
     fused = run.make("fused") if name in ("auto", "fused") else None

@@ -123,7 +123,7 @@ class AttentionStack:
         gates = Gates(model, self.dtype, num_nodes, [_out_channels(conv) for conv in convs[:-1]])
         values = x.new_empty(num_nodes * sum(inner))
         attentions = x.new_empty(len(convs), edge_index.size(1), heads)
-        places = values.split([num_nodes * width for width in inner])
+        places = torch.split(values, [num_nodes * width for width in inner])
         with torch.no_grad():
             layers = zip(convs, model.norms, places, attentions, strict=True)
             for conv, norm, place_of, attention in layers:

@@ -11,6 +11,8 @@ from torch_geometric import nn as pyg
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
+from graphattn.diagnostics.balls import EdgeRows
+
 _TARGETS_ONLY = (pyg.SAGEConv, pyg.GATConv, pyg.GATv2Conv, pyg.GINConv, pyg.GINEConv, pyg.EdgeConv)
 _EDGE_INPUTS = ("edge_weight", "edge_attr")
 
@@ -31,6 +33,8 @@ class Subject:
         TypeError: ``x`` is not of a float type, or ``forward`` cannot be called.
     """
 
+    is_hypergraph: bool = False
+
     def __init__(
         self,
         forward: Callable[..., Tensor],
@@ -38,22 +42,14 @@ class Subject:
         *,
         edge_inputs: Sequence[str] = _EDGE_INPUTS,
     ) -> None:
-        if not callable(forward):
-            raise TypeError(f"model_or_forward must be callable: got {type(forward).__name__}.")
-        x, edge_index = data.x, data.edge_index
-        if x is None or edge_index is None:
-            missing = "x" if x is None else "edge_index"
-            raise ValueError(f"influence needs data.x and data.edge_index: got no {missing}.")
-        if not x.is_floating_point() or x.dim() != 2:
-            raise TypeError(
-                f"data.x must be [nodes, channels] of a float type: got {list(x.shape)}, {x.dtype}."
-            )
+        x, edge_index = features_of(forward, data), data.edge_index
+        assert edge_index is not None
         if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < len(x):
             raise ValueError(
                 f"data.edge_index must hold ids of the {len(x)} rows of data.x: got "
                 f"{int(edge_index.min())} to {int(edge_index.max())}."
             )
-        self.forward, self.x, self.edge_index = forward, x.detach(), edge_index
+        self.forward, self.x, self.edge_index = forward, x, edge_index
         self.model = forward if isinstance(forward, nn.Module) else None
         call = self.model.forward if self.model is not None else forward
         named = set(inspect.signature(call).parameters)
@@ -72,6 +68,14 @@ class Subject:
     def num_nodes(self) -> int:
         """Number of nodes."""
         return self.x.size(0)
+
+    def counts(self) -> dict[str, int]:
+        """Its size, for reports."""
+        return {"num_nodes": self.num_nodes, "num_edges": int(self.edge_index.size(1))}
+
+    def rows(self) -> EdgeRows:
+        """The edges by target, for balls."""
+        return EdgeRows(self.edge_index, self.num_nodes)
 
     def whole(self, x: Tensor, seeds: Tensor | None = None) -> Tensor:
         """Runs the model on the whole graph; for ``seeds`` only, if it takes them."""
@@ -122,6 +126,31 @@ class Subject:
                 f"{wanted} nodes."
             )
         return out
+
+
+def features_of(forward: Callable[..., Any], data: Data) -> Tensor:
+    """Takes the features out of what is to be measured.
+
+    Raises:
+        ValueError: ``x`` or ``edge_index`` is missing.
+        TypeError: ``x`` is not of a float type, or ``forward`` cannot be called.
+
+    Example:
+        >>> data = Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]]))
+        >>> features_of(lambda x, edge_index: x, data).shape
+        torch.Size([2, 1])
+    """
+    if not callable(forward):
+        raise TypeError(f"model_or_forward must be callable: got {type(forward).__name__}.")
+    x, edge_index = data.get("x"), data.get("edge_index")
+    if x is None or edge_index is None:
+        missing = "x" if x is None else "edge_index"
+        raise ValueError(f"influence needs data.x and data.edge_index: got no {missing}.")
+    if not x.is_floating_point() or x.dim() != 2:
+        raise TypeError(
+            f"data.x must be [nodes, channels] of a float type: got {list(x.shape)}, {x.dtype}."
+        )
+    return x.detach()
 
 
 @contextmanager
