@@ -4,14 +4,22 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch_geometric.data.hypergraph_data import HyperGraphData
+
 from graphattn.arguments import Arguments
+from graphattn.config import DataOptions
+from graphattn.datasets.ogb_table import OGB
+from graphattn.datasets.public_table import PUBLIC
 from graphattn.experiment import run_experiment
+from graphattn.hypergraph import Incidence
+from graphattn.loading import load_data
 from graphattn.outputs import output_file
 from graphattn.parsing import parse_run
 from graphattn.ray_cluster import check_address
 from graphattn.results import table
 from graphattn.smaller_batches import run_with_smaller_batches
 from graphattn.training.distributed import PATIENCE, joined, launched_ranks
+from graphattn.training.hypergraph_section import hypergraph_section
 from graphattn.training.on_ray import train_on_ray
 from graphattn.training.report import write_report
 
@@ -63,8 +71,20 @@ def main(argv: Sequence[str]) -> int:
         command = " ".join(["graphattn train", *argv])
         title = f"{config.model} on {config.data.name}"
         summary = result.summary(command=command)
-        print(f"report: {write_report(own.html, [summary], title=title, command=command)}")
+        sections = _sections(config.data)
+        page = write_report(own.html, [summary], title=title, command=command, sections=sections)
+        print(f"report: {page}")
     return 0
+
+
+def _sections(options: DataOptions) -> list[str]:
+    """What a report tells of the data: of a hypergraph, its sizes and types."""
+    if options.name in OGB or options.name in PUBLIC:
+        return []
+    data = load_data(options)
+    if not isinstance(data, HyperGraphData) or options.clique is not None:
+        return []
+    return [hypergraph_section(Incidence.from_data(data), data.get("hyperedge_type"))]
 
 
 def _engine(argv: Sequence[str]) -> tuple[tuple[int, str | None] | None, list[str]]:

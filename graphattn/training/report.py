@@ -23,6 +23,7 @@ def write_report(
     title: str,
     class_names: Sequence[str] | None = None,
     command: str = "",
+    sections: Sequence[str] = (),
 ) -> Path:
     """Write a self-contained page: table, learning curves, confusion matrices, what was run.
 
@@ -32,6 +33,7 @@ def write_report(
         title: Heading of the page.
         class_names: Names of the classes; by default their numbers.
         command: What makes this page again.
+        sections: More, as HTML, such as `hypergraph_section` gives.
 
     Returns:
         `path`.
@@ -70,6 +72,7 @@ def write_report(
             f'<div class="pair">{loss_plot(run)}{confusion_plot(run, class_names)}</div>'
             f"{_notes(run)}</section>"
         )
+    parts += sections
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     parts += [f"<h2>Every run</h2>{_every_run(runs, metric)}", made_with(command, device)]
     return write_page(path, title, "\n".join(parts))
