@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from graphattn.drawing import Figure, colour, label, style, svg
+from graphattn.drawing import Figure, MaxNLocator, colour, label, style, svg
 
 _SPAN = 100.0  # between counts, from which on the axis is logarithmic
 
@@ -27,7 +27,11 @@ def counts_plot(bars: tuple[Sequence[str], Sequence[int]], name: str, of: str) -
         figure = Figure(figsize=(4.6, 3.2), layout="constrained")
         axes = figure.add_subplot()
         axes.bar(range(len(counts)), counts, color=colour(0), width=0.8)
-        axes.set_xticks(range(len(counts)), labels, rotation=60 if len(counts) > 6 else 0)
+        axes.set_axisbelow(True)
+        axes.grid(False, axis="x")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        long = any(len(each) > 3 for each in labels)
+        axes.set_xticks(range(len(counts)), labels, rotation=60 if long else 0)
         label(axes, name, of)
         text = f"How many {of} there are by {name}."
         if counts and max(counts) > _SPAN * min(counts):
