@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -120,5 +119,7 @@ def resistance_correlation(
     kept = size > 0
     logs, ohms = np.log(size[kept]), resistance[kept].round(6)  # rounding makes no ranks
     is_defined = bool(kept.sum() > 1 and np.ptp(logs) > 0 and np.ptp(ohms) > 0)
+    from scipy.stats import spearmanr  # 40 MB, which influence alone does without
+
     rank = float(spearmanr(logs, ohms).statistic) if is_defined else 0.0
     return ResistanceCorrelation(rank, is_defined, pair, size, resistance, int((~kept).sum()))
