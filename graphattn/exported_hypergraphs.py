@@ -150,10 +150,6 @@ def to_xgi(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
         ValueError: Incidences have attributes, or it is "asc" or directed: XGI would lose that.
         ImportError: XGI is not installed.
     """
-    try:
-        xgi: Any = import_module("xgi")
-    except ImportError as error:
-        raise ImportError(f"to_xgi needs XGI: got {error}; pip install xgi.") from error
     index, nodes, edges = named
     own = attributes or HypergraphAttributes()
     if own.incidences is not None or own.network_type != "undirected":
@@ -163,6 +159,10 @@ def to_xgi(named: Named, attributes: HypergraphAttributes | None = None) -> Any:
             "leave them out with dataclasses.replace(made, attributes=made.attributes._replace("
             "incidences=None, network_type='undirected')), or use to_hif."
         )
+    try:
+        xgi: Any = import_module("xgi")
+    except ImportError as error:
+        raise ImportError(f"to_xgi needs XGI: got {error}; pip install xgi.") from error
     made = xgi.Hypergraph()
     for key, value in (own.metadata or {}).items():
         made[key] = value
