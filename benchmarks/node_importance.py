@@ -75,9 +75,11 @@ def main() -> None:
     """Runs what is missing; writes after each row."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=list(DATASETS), choices=DATASETS)
-    parser.add_argument("--rows", nargs="*", default=list(ROWS))
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), help="none: the baselines alone")
     parser.add_argument("--runs", type=Path, default=Path("runs/node_importance"))
     args = parser.parse_args()
+    if unknown := set(args.rows) - set(ROWS):
+        parser.error(f"--rows must be of {', '.join(ROWS)}: got {', '.join(sorted(unknown))}")
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for dataset in args.only:
         rows = found.setdefault(dataset, {})
