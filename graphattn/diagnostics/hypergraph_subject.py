@@ -85,7 +85,8 @@ class HypergraphSubject(Subject):
         self.forward = forward
         self.model = forward if isinstance(forward, nn.Module) else None
         self.incidence = Incidence.from_data(data).to(self.x.device)
-        self.edge_index = self.incidence.hyperedge_index()
+        # As given, repeated incidences included: what a layer makes of them is its own affair.
+        self.edge_index = data.edge_index.to(self.x.device)
         self.edge_inputs = {}
         self.takes_batch = self.takes_seeds = self.takes_trim = False
         text = data.get("x_text")
@@ -130,11 +131,19 @@ class HypergraphSubject(Subject):
 def subject_of(forward: Callable[..., Any], data: Data) -> Subject:
     """Makes what is measured: of a hypergraph where the data are one.
 
+    Raises:
+        TypeError: ``data`` is no PyG data.
+
     Example:
         >>> data = Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]]))
         >>> subject_of(lambda x, edge_index: x, data).is_hypergraph
         False
     """
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"data must be PyG Data or HyperGraphData with x: got {type(data).__name__}; of an "
+            "Incidence, to_data() with x put into it."
+        )
     kind = HypergraphSubject if isinstance(data, HyperGraphData) else Subject
     return kind(forward, data)
 

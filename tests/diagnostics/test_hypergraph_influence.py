@@ -88,6 +88,17 @@ def test_layers_by_themselves_and_pygs(sizes):
     check(theirs, data, made, lambda x: theirs(x, data.edge_index, num_edges=count))
 
 
+def test_repeated_incidences_are_given_as_they_are():
+    """PyG's layer counts them twice, and is measured so; ours merge them."""
+    made, data = make_data((12, 7, 22))
+    plain = HypergraphConv(3, 2)
+    data.edge_index = torch.cat([data.edge_index, data.edge_index[:, ::3]], dim=1)
+    options = {"num_edges": made.num_hyperedges}
+    check(plain, data, made, lambda x: plain(x, data.edge_index, **options))
+    layer = HypergraphAttentionConv(3, 2)
+    check(layer, data, made, lambda x: layer(x, made))
+
+
 def test_metahgnie_with_its_text_held_fixed():
     made, data = make_data((12, 7, 22))
     model = MetaHGNIE(3, 4, 2, hidden_channels=3, heads=2)
@@ -138,5 +149,7 @@ def test_other_errors():
         total_influence(HypergraphConv(3, 2).double(), data, 2)
     with pytest.raises(ValueError, match=r"a row a node: got \[1, 3\] for 8 nodes"):
         influence(lambda x, hyperedge_index: x[:1], data, max_hops=2)
+    with pytest.raises(TypeError, match=r"HyperGraphData with x: got Incidence; .*to_data\(\)"):
+        influence(HypergraphConv(3, 2), make(8, 8, 15), max_hops=2)
     with pytest.raises(ValueError, match=r"needs data\.x and data\.edge_index: got no x"):
         influence(nn.Identity(), HyperGraphData(edge_index=data.edge_index), max_hops=2)
