@@ -3,7 +3,8 @@
     GRAPHATTN_DATA=/folder/of/npz/files python benchmarks/accuracy.py [--only cora] [--table]
 
 Rows stand in accuracy.yaml. A row with choices tries each on split 0, seed 0, takes the one best on
-the validation nodes, and runs that. Runs are resumed and never repeated; --table runs nothing.
+the validation nodes, and runs that. Runs are resumed; a row whose figures stand in
+results/accuracy.json with the command it has now is not run again. --table runs nothing.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"
+RESULTS = HERE / "results" / "accuracy.json"
+KEPT = ("val", "test", "seconds_per_epoch", "peak_memory_bytes", "num_parameters")
 
 
 def main() -> None:
@@ -36,16 +39,47 @@ def main() -> None:
             asked = not args.only or {name, f"{name}/{row['id']}"} & set(args.only)
             if asked and not args.table:
                 run_row(name, row, plan, args.runs)
-    PAGE.write_text(page(plan, args.runs))
+            if asked:
+                keep(name, row, plan, args.runs)
+    PAGE.write_text(page(plan, recorded()))
     print(f"written: {PAGE}")
 
 
 def run_row(dataset: str, row: dict[str, Any], plan: dict[str, Any], runs: Path) -> None:
-    """Runs a row's choices, then the row."""
-    for number in range(len(choices(row, plan))):
-        train(command(dataset, row, plan, number), folder(dataset, row, runs, number))
+    """Runs a row's choices, then the row; of what is recorded, no more than is asked anew."""
+    known = recorded().get(dataset, {}).get(row["id"], {})
+    best = known.get("choice")
+    if known and known["command"] == command(dataset, row, plan, best, final=True):
+        return
+    if best is None:
+        for number in range(len(choices(row, plan))):
+            train(command(dataset, row, plan, number), folder(dataset, row, runs, number))
+        best = chosen(dataset, row, plan, runs)
+    train(command(dataset, row, plan, best, final=True), folder(dataset, row, runs))
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    """Figures of finished rows: data set -> id of the row -> figures, command, choice."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+
+
+def keep(dataset: str, row: dict[str, Any], plan: dict[str, Any], runs: Path) -> None:
+    """Adds a finished row to the record, beside what other processes wrote to it."""
+    result = read(folder(dataset, row, runs))
+    if result is None:
+        return
+    found = recorded()
     best = chosen(dataset, row, plan, runs)
-    train(f"{command(dataset, row, plan, best)} {row.get('final', '')}", folder(dataset, row, runs))
+    if best is None:
+        best = found.get(dataset, {}).get(row["id"], {}).get("choice")
+    counts = {f"{of}s": len({run[of] for run in result["runs"]}) for of in ("split", "seed")}
+    found.setdefault(dataset, {})[row["id"]] = {
+        "command": command(dataset, row, plan, best, final=True),
+        "choice": best,
+        **counts,
+        **{name: result[name] for name in KEPT},
+    }
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def train(arguments: str, out: Path) -> None:
@@ -55,12 +89,20 @@ def train(arguments: str, out: Path) -> None:
     subprocess.run([sys.executable, "-W", "ignore", *words], check=True)
 
 
-def command(dataset: str, row: dict[str, Any], plan: dict[str, Any], choice: int | None) -> str:
-    """What stands after `graphattn train`, with one of the row's choices."""
+def command(
+    dataset: str,
+    row: dict[str, Any],
+    plan: dict[str, Any],
+    choice: int | None,
+    *,
+    final: bool = False,
+) -> str:
+    """What stands after `graphattn train`, with one of the row's choices; finally on all splits."""
     picked = choices(row, plan)[choice] if choice is not None else ""
     data = plan["datasets"][dataset].get("data", dataset)
     parts = (f"--data.name {data}", plan["common"].get(row.get("common", ""), ""))
-    return " ".join(part for part in (*parts, row.get("command", ""), picked) if part)
+    parts = (*parts, row.get("command", ""), picked, row.get("final", "") if final else "")
+    return " ".join(part for part in parts if part)
 
 
 def choices(row: dict[str, Any], plan: dict[str, Any]) -> list[str]:
@@ -93,7 +135,7 @@ def read(run: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def page(plan: dict[str, Any], runs: Path) -> str:
+def page(plan: dict[str, Any], found: dict[str, dict[str, Any]]) -> str:
     """The results page."""
     lines = ["# Results", "", plan["about"].strip(), ""]
     for name, dataset in plan["datasets"].items():
@@ -102,16 +144,14 @@ def page(plan: dict[str, Any], runs: Path) -> str:
         lines += ["|---|---|---|---|---|---|---|"]
         commands, missing = [], []
         for row in dataset["rows"]:
-            result = read(folder(name, row, runs))
+            result = found.get(name, {}).get(row["id"])
             if result is None:
                 missing.append(row["name"])
                 continue
             lines.append(table_row(row["name"], result))
-            best = chosen(name, row, plan, runs)
-            full = f"{command(name, row, plan, best)} {row.get('final', '')}".strip()
             tried = len(choices(row, plan))
             note = f" (the best of {tried} on the validation nodes of split 0)" if tried else ""
-            commands.append(f"- {row['name']}{note}: `graphattn train {full}`")
+            commands.append(f"- {row['name']}{note}: `graphattn train {result['command']}`")
         if "published" in dataset:
             lines += ["", "Published: " + dataset["published"].strip()]
         if missing:
@@ -123,8 +163,7 @@ def page(plan: dict[str, Any], runs: Path) -> str:
 
 def table_row(name: str, result: dict[str, Any]) -> str:
     """One line of a table."""
-    runs = result["runs"]
-    count = f"{len({r['split'] for r in runs})} x {len({r['seed'] for r in runs})}"
+    count = f"{result['splits']} x {result['seeds']}"
     cells = [f"{figure(result[part])}" for part in ("val", "test")]
     seconds = f"{result['seconds_per_epoch']:.3g}"
     memory = f"{result['peak_memory_bytes'] / 1e6:,.0f} MB"
