@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from graphattn.ops.edge_plan import EdgePlan
+from graphattn.ops.token_scores import lower_tie
 
 _CHUNK = 1 << 22  # numbers in one tensor of a chunk of edges: 16 MB in float32
 
@@ -51,7 +52,8 @@ def strongest_edges(
 
     Args:
         weights: One number an edge and head.
-        count: How many edges of a target; those that tie with the last are found, too.
+        count: How many edges of a target; those that tie with the last, but for rounding, are
+            found, too.
         plan: The edges.
 
     Returns:
@@ -69,7 +71,7 @@ def strongest_edges(
     start, stop = plan.ptr[:-1].long(), plan.ptr[1:].long()
     last = torch.minimum(start + count, stop).sub(1).clamp(min=0).index_select(0, row)
     least = weights.gather(0, order.index_select(0, last))
-    return weights >= least
+    return weights >= lower_tie(least)
 
 
 @torch.library.custom_op("graphattn::edge_max", mutates_args=())

@@ -11,8 +11,8 @@ class AttentionRule(NamedTuple):
     """How scores become weights.
 
     ``normalize`` is "softmax" or "sigmoid". Then weights up to ``threshold`` become 0, then all
-    but the ``top_k`` largest of a row (and those that tie with the last); what stays keeps its
-    value. ``dropout`` is the share of weights dropped at last.
+    but the ``top_k`` largest of a row (and those that tie with the last, but for rounding); what
+    stays keeps its value. ``dropout`` is the share of weights dropped at last.
     """
 
     normalize: str = "softmax"
@@ -88,8 +88,21 @@ def query_weights(
     if rule.top_k is not None:
         count = min(rule.top_k, weights.size(3))
         ranked = weights.detach().masked_fill(~allowed, -torch.inf)
-        kept = kept & (weights >= ranked.topk(count).values[..., -1:])
+        kept = kept & (weights >= lower_tie(ranked.topk(count).values[..., -1:]))
     return (weights if rule.keeps_all else weights.masked_fill(~kept, 0.0)), kept
+
+
+def lower_tie(weights: Tensor) -> Tensor:
+    """Gives the least numbers that count as equal to these weights.
+
+    The same score at two places may differ in its last bits: vector and scalar instructions round
+    apart, and which of them a place gets depends on the machine.
+
+    Example:
+        >>> bool(lower_tie(torch.tensor(1.0)) < 1 - torch.finfo(torch.float32).eps)
+        True
+    """
+    return weights - weights.abs() * (4 * torch.finfo(weights.dtype).eps)
 
 
 def _normalized(

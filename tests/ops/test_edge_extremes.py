@@ -27,3 +27,9 @@ def test_strongest_edges_of_each_row_and_those_that_tie():
     weights = torch.tensor([[0.2], [0.1], [0.7], [0.2]])
     assert ops.strongest_edges(weights, 1, plan).squeeze(1).tolist() == [False, True, True, False]
     assert ops.strongest_edges(weights, 2, plan).all()
+
+
+def test_weights_that_differ_by_rounding_tie():
+    plan = plan_edges(torch.zeros(3, dtype=torch.long), torch.arange(3), 1, 3)
+    weights = torch.tensor([[0.5], [0.5 - 2**-24], [0.4999]])  # an ulp, and far more
+    assert ops.strongest_edges(weights, 1, plan).squeeze(1).tolist() == [True, True, False]
