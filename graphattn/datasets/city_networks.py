@@ -122,6 +122,10 @@ def pyg_city(path: str | Path, *, name: str = "city-networks", augmented: bool =
             f"{path} must have {wanted} features for augmented={augmented}: got {list(x.shape)}; "
             "PyG keeps both kinds under one name, so process it again by force_reload=True."
         )
+    for key in ("y", "edge_index"):
+        numbers = found[key]
+        if numbers.is_floating_point() and not torch.equal(numbers, numbers.trunc()):
+            raise ValueError(f"{key} in {path} must hold whole numbers: got fractions or NaN.")
     ids = [found[key] for key in _KEYS[3:]]
     ids = [m.nonzero().view(-1) if m.dtype == torch.bool else m for m in ids]
     split = Split.from_indices(*(part.numpy() for part in ids), num_nodes=len(x))

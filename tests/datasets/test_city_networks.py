@@ -229,8 +229,8 @@ def test_the_command_line_knows_the_cities(root):
     assert (task.num_classes, tuple(task.x.shape)) == (10, (NODES, 37))
 
 
-def pyg_file(path, columns):
-    files = tensors()
+def pyg_file(path, columns, **changed):
+    files = tensors() | changed
     data = Data(
         x=files["node_features_augmented.pt"][:, :columns].clone(),
         edge_index=files["edge_indices.pt"],
@@ -249,6 +249,13 @@ def test_the_file_that_pyg_has_processed_is_taken_after_its_features_are_counted
     assert torch.equal(plain.x, tensors()["node_features.pt"])
     assert torch.equal(splits(plain)[0].train, tensors()["train_mask.pt"].sort().values)
     with pytest.raises(ValueError, match=r"37 features for augmented=True: got \[60, 12\]"):
+        city_network("la", root)
+
+
+def test_labels_with_fractions_are_refused_and_not_cut_off(root):
+    halves = {"10-chunk_16-hop_node_labels.pt": torch.full((NODES,), 2.5)}
+    pyg_file(root / "la" / "processed" / "data.pt", 37, **halves)
+    with pytest.raises(ValueError, match="y in .*data.pt must hold whole numbers: got fractions"):
         city_network("la", root)
 
 
