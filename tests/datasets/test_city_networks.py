@@ -255,7 +255,7 @@ def test_the_file_that_pyg_has_processed_is_taken_after_its_features_are_counted
 def test_labels_with_fractions_are_refused_and_not_cut_off(root):
     halves = {"10-chunk_16-hop_node_labels.pt": torch.full((NODES,), 2.5)}
     pyg_file(root / "la" / "processed" / "data.pt", 37, **halves)
-    with pytest.raises(ValueError, match="y in .*data.pt must hold whole numbers: got fractions"):
+    with pytest.raises(ValueError, match=r"y in .*data\.pt must hold whole numbers: got fractions"):
         city_network("la", root)
 
 
