@@ -87,7 +87,7 @@ def members_of_data(data: Any) -> Members:
     parts, weight = stored.get("hypergraph_attributes"), stored.get("hyperedge_weight")
     attributes = None if parts is None else HypergraphAttributes(*map(_tuple, parts))
     if attributes is not None:
-        attributes.check(num_nodes, num_hyperedges, index.size(1))
+        attributes.check(num_nodes, num_hyperedges, index.size(-1))
         attributes = with_columns(attributes, stored)
     elif isinstance(weight, Tensor) and weight.shape == (num_hyperedges,):
         records = told({"weight": value} for value in weight.tolist())

@@ -51,12 +51,7 @@ def members_of_hif(source: Any) -> Members:
             f"{where} must have a network-type of {', '.join(_TYPES)} and metadata by name: got "
             f"{kind!r} and {type(metadata).__name__}."
         )
-    nodes = {
-        _field(item, "node", where): _record(item, where) for item in content.get("nodes") or ()
-    }
-    edges = {
-        _field(item, "edge", where): _record(item, where) for item in content.get("edges") or ()
-    }
+    nodes, edges = (_listed(content, name, where) for name in ("node", "edge"))
     members: dict[Any, list[Any]] = {name: [] for name in edges}
     records: dict[Any, list[Record]] = {name: [] for name in edges}
     for item in listed:
@@ -127,6 +122,19 @@ def _with(items: list[dict[str, Any]], records: Records | None) -> list[dict[str
     return items
 
 
+def _listed(content: Mapping[str, Any], name: str, where: str) -> dict[Any, Record]:
+    """What is said of all nodes or edges, in their order."""
+    items = content.get(f"{name}s") or ()
+    if not isinstance(items, list | tuple):
+        raise CorruptFile(f"{where} must have a list '{name}s': got {type(items).__name__}.")
+    found: dict[Any, Record] = {}
+    for item in items:
+        called, record = _field(item, name, where), _record(item, where)
+        if found.setdefault(called, record) != record:
+            raise CorruptFile(f"{where} must list {name} {called!r} once: got it twice, unlike.")
+    return found
+
+
 def _record(item: Mapping[str, Any], where: str) -> Record:
     """The attributes of one entry, its weight and direction among them."""
     attrs = item.get("attrs") or {}
@@ -146,6 +154,6 @@ def _record(item: Mapping[str, Any], where: str) -> Record:
 
 def _field(item: Any, name: str, where: str) -> Any:
     found = item.get(name) if isinstance(item, Mapping) else None
-    if not isinstance(found, str | int):
-        raise CorruptFile(f"{where} must name a {name} by a string or an integer: got {item!r}.")
+    if not isinstance(found, str | int) or isinstance(found, bool):
+        raise CorruptFile(f"{where} must name {name}s by a string or an integer: got {item!r}.")
     return found

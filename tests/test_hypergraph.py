@@ -180,8 +180,14 @@ def test_a_hif_file_of_mails_with_nodes_in_none(tmp_path):
     [
         ("{", "must be a JSON file"),
         ("[1]", "must be HIF with a list 'incidences': got none"),
-        ('{"incidences": [{"node": 1}]}', "must name a edge by a string or an integer"),
-        ('{"incidences": [], "nodes": [{"node": [1]}]}', "must name a node by a string"),
+        ('{"incidences": [{"node": 1}]}', "must name edges by a string or an integer"),
+        ('{"incidences": [], "nodes": [{"node": [1]}]}', "must name nodes by a string"),
+        ('{"incidences": [{"node": true, "edge": 1}]}', "must name nodes by a string"),
+        ('{"incidences": [], "nodes": 5}', "must have a list 'nodes': got int"),
+        (
+            '{"incidences": [], "nodes": [{"node": 1}, {"node": 1, "weight": 2}]}',
+            "must list node 1 once: got it twice, unlike",
+        ),
         ('{"incidences": [], "network-type": "odd"}', "network-type of undirected, asc, directed"),
         ('{"incidences": [], "edges": [{"edge": 1, "attrs": 3}]}', "must have attrs by name"),
         (
