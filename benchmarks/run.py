@@ -6,6 +6,7 @@
 import argparse
 
 import batches
+import dropout
 import eccentricity
 import fanout
 import gin_attention
@@ -21,6 +22,7 @@ BENCHMARKS = {
     "fanout": fanout,
     "batches": batches,
     "training_step": training_step,
+    "dropout": dropout,
     "threads": threads,
     "eccentricity": eccentricity,
     "influence": influence,

@@ -2,12 +2,13 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from graphattn.checks import check_least
 from graphattn.hypergraph import Incidence
 from graphattn.nn.allset_transformer_conv import AllSetTransformerConv
+from graphattn.nn.dropout import Dropout
 from graphattn.nn.hypergraph_layer import check_heads
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.self_loops import with_self_loops
 
 
@@ -103,9 +104,9 @@ class AllSetTransformer(nn.Module):
         if not isinstance(incidence, Incidence):
             incidence = Incidence.from_hyperedge_index(incidence, x.size(0), num_hyperedges)
         incidence = with_self_loops(incidence)
-        x = F.dropout(x, self.input_dropout, self.training)
+        x = fast_dropout(x, self.input_dropout, self.training)
         for layer in self.layers:
-            x = F.dropout(layer(x, incidence), self.dropout, self.training)
+            x = fast_dropout(layer(x, incidence), self.dropout, self.training)
         return self.classifier(x)
 
 
@@ -127,5 +128,5 @@ def classifier(
     parts: list[nn.Module] = []
     for _ in range(num_layers - 1):
         parts += [nn.Linear(hidden_channels, hidden_channels), nn.ReLU()]
-        parts += [nn.LayerNorm(hidden_channels), nn.Dropout(dropout)]
+        parts += [nn.LayerNorm(hidden_channels), Dropout(dropout)]
     return nn.Sequential(*parts, nn.Linear(hidden_channels, out_channels))

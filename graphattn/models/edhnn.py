@@ -11,6 +11,7 @@ from graphattn.checks import check_least
 from graphattn.hypergraph import Incidence
 from graphattn.models.allset_transformer import classifier
 from graphattn.nn.edhnn_conv import EDHNNConv
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.self_loops import with_self_loops
 
 
@@ -112,9 +113,9 @@ class EDHNN(nn.Module):
             incidence = Incidence.from_hyperedge_index(incidence, x.size(0), num_hyperedges)
         if self.self_loops:
             incidence = with_self_loops(incidence)
-        x = F.relu(self.lin_in(F.dropout(x, self.input_dropout, self.training)))
+        x = F.relu(self.lin_in(fast_dropout(x, self.input_dropout, self.training)))
         first = x
         for _ in range(self.num_layers):
-            x = F.dropout(x, self.dropout, self.training)
+            x = fast_dropout(x, self.dropout, self.training)
             x = F.relu(self.layer(x, incidence, x0=first))
-        return self.classifier(F.dropout(x, self.dropout, self.training))
+        return self.classifier(fast_dropout(x, self.dropout, self.training))

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from graphattn.checks import check_least
 from graphattn.hypergraph import Incidence
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.self_loops import with_self_loops
 
 
@@ -89,6 +90,6 @@ class HCHA(nn.Module):
         index = incidence.hyperedge_index()
         for number, layer in enumerate(self.layers):
             x = F.relu(x) if number else x
-            x = F.dropout(x, self.dropout, self.training)
+            x = fast_dropout(x, self.dropout, self.training)
             x = layer(x, index, num_edges=incidence.num_hyperedges)
         return x

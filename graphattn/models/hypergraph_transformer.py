@@ -9,6 +9,7 @@ from graphattn.checks import check_least
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_layer import check_heads
 from graphattn.nn.hypergraph_transformer_conv import HypergraphTransformerConv
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.self_loops import types_with_self_loops, with_self_loops
 
 
@@ -131,10 +132,10 @@ class HypergraphTransformer(nn.Module):
             self._check_types(types)
             types = types_with_self_loops(types, incidence, own)
             incidence = with_self_loops(incidence)
-        x = F.relu(self.lin_in(F.dropout(x, self.input_dropout, self.training)))
+        x = F.relu(self.lin_in(fast_dropout(x, self.input_dropout, self.training)))
         for layer in self.layers:
             x = layer(x, incidence, hyperedge_type=types)
-        return self.lin_out(F.dropout(x, self.dropout, self.training))
+        return self.lin_out(fast_dropout(x, self.dropout, self.training))
 
     def _check_types(self, types: Tensor | None) -> None:
         """Refuse what would pass for the type of self-loops."""

@@ -13,6 +13,7 @@ from torch_geometric.nn.inits import reset
 from graphattn.checks import check_choice, check_least
 from graphattn.models.token_model import TokenModel
 from graphattn.nn.codebook_attention import CodebookAttention
+from graphattn.nn.dropout import Dropout
 from graphattn.nn.neighborhood_encoder import NeighborhoodEncoder
 from graphattn.ops.attention import AttentionWeights
 from graphattn.ops.neighborhood import Neighborhood
@@ -147,7 +148,7 @@ class LargeGT(TokenModel):
                 nn.Linear(in_channels, hidden_channels),
                 BatchNorm(hidden_channels, allow_single_element=True),
                 nn.ReLU(),
-                nn.Dropout(dropout),
+                Dropout(dropout),
                 nn.Linear(hidden_channels, hidden_channels),
             )
             self.codebook = CodebookAttention(
@@ -296,10 +297,10 @@ def _head(
         nn.Linear(in_channels, width),
         BatchNorm(width, allow_single_element=True),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(width, hidden_channels),
         BatchNorm(hidden_channels, allow_single_element=True),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(hidden_channels, out_channels),
     )

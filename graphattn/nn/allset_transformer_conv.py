@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_layer import HypergraphLayer
 from graphattn.nn.seed_pooling import SeedPooling
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.incidence import turned
 
 
@@ -90,6 +91,6 @@ class AllSetTransformerConv(HypergraphLayer):
         """
         plan, _ = self._prepare(x, hyperedge_index, num_hyperedges)
         h = F.relu(self.to_hyperedges(x, plan))
-        dropped = F.dropout(h, self.dropout, self.training)
+        dropped = fast_dropout(h, self.dropout, self.training)
         out = F.relu(self.to_nodes(dropped, turned(plan)))
         return (out, h) if return_hyperedges else out

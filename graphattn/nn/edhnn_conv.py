@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from graphattn.checks import check_choice
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_layer import HypergraphLayer, linear, make_norm
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.edge_attention import edge_sums
 from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.incidence import turned
@@ -164,7 +165,7 @@ class EDHNNConv(HypergraphLayer):
 
     def _drop(self, x: Tensor, mlp: int) -> Tensor:
         share = self.dropout if self.mlp_layers[mlp] == 2 else 0.0
-        return F.dropout(x, share, self.training)
+        return fast_dropout(x, share, self.training)
 
     @staticmethod
     def _counts(ptr: Tensor) -> Tensor:

@@ -5,13 +5,13 @@ from itertools import chain
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch_geometric.typing import SparseTensor
 
 from graphattn.checks import check_choice, check_least
 from graphattn.nn.edge_inputs import add_loops, degree_scales, mean_log_degree, read_edges
 from graphattn.nn.gin_heads import GINHeads, GINOptions
 from graphattn.ops.attend_edges import EdgeProjections, attend_edges
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.edge_aggregates import aggregate_edges
 from graphattn.ops.edge_attention import edge_dots, edge_softmax
 from graphattn.ops.edge_extremes import strongest_edges
@@ -197,7 +197,7 @@ class GINAttentionConv(GINHeads):
             return (out, (edges, weights)) if return_attention_weights else out
         weights, kept = self._weights(sources, targets, edge_attr, plan)
         returned = weights = weights if edge_weight is None else weights * edge_weight.unsqueeze(1)
-        weights = F.dropout(weights, self.options.dropout, self.training)
+        weights = fast_dropout(weights, self.options.dropout, self.training)
         out = self._update(self._gather(sources, targets, weights, kept, plan))
         return (out, (edges, returned)) if return_attention_weights else out
 

@@ -11,6 +11,7 @@ from torch_geometric.nn.inits import reset
 from graphattn.checks import check_least
 from graphattn.nn.gin_attention import GINAttention
 from graphattn.ops.attention import readout_weights, weighted_readout
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.row_attention import RowTables
 
 _RELATIONS = 3  # tokens of one node, of joined nodes, of nodes apart
@@ -201,7 +202,7 @@ class GINLocalAttention(nn.Module):
         self, layer: int, tokens: Tensor, mask: Tensor | None, bias: Tensor | None
     ) -> Tensor:
         added = self.layers[layer](self.norms[layer](tokens), mask, attn_bias=bias)
-        return F.dropout(added, self.dropout, self.training)
+        return fast_dropout(added, self.dropout, self.training)
 
     def _gathered(
         self, rows: RowTables, index: Tensor, types: Tensor | None, relation: Tensor | None

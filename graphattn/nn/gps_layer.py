@@ -5,7 +5,6 @@ import inspect
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import BatchNorm
 from torch_geometric.nn.attention import (
@@ -19,6 +18,7 @@ from torch_geometric.utils import to_dense_batch
 
 from graphattn.checks import check_choice, check_least
 from graphattn.nn.codebook_attention import CodebookAttention
+from graphattn.ops.dropout import fast_dropout
 
 # Their sums take in padded rows; found in torch_geometric 2.8.1.
 _COUNT_PADDING = (PerformerAttention, PolynormerAttention, SGFormerAttention)
@@ -149,7 +149,7 @@ class GPSLayer(nn.Module):
             everywhere = self._attend(self.attn, x, batch, num_graphs, max_nodes)
             parts.append(self.norm_attn(x + self._dropped("attn", everywhere, x)))
         heard = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        hidden = F.dropout(self.lin_in(heard).relu(), self.dropout, self.training)
+        hidden = fast_dropout(self.lin_in(heard).relu(), self.dropout, self.training)
         return self.norm_out(heard + self._dropped("mlp", self.lin_out(hidden), x))
 
     def _attend(
@@ -200,7 +200,7 @@ class GPSLayer(nn.Module):
                 f"{name} must give {list(x.shape)}, as many channels as it was given: "
                 f"got {list(out.shape)}."
             )
-        return F.dropout(out, self.dropout, self.training)
+        return fast_dropout(out, self.dropout, self.training)
 
 
 def _check_part(name: str, part: nn.Module | None, channels: int) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 from torch_geometric.typing import SparseTensor
 
 from graphattn.checks import check_choice, check_least
 from graphattn.nn.gps_layer import GPSLayer
+from graphattn.ops.dropout import fast_dropout
 
 _POOLS = {"sum": global_add_pool, "mean": global_mean_pool, "max": global_max_pool}
 
@@ -76,7 +76,7 @@ class GPSStack(nn.Module):
         max_nodes: int | None = None,
     ) -> Float[Tensor, "nodes_or_graphs out_channels"]:
         """Gives logits; the arguments are those of :class:`~graphattn.nn.GPSLayer`."""
-        h = F.dropout(self.lin_in(x).relu(), self.dropout, self.training)
+        h = fast_dropout(self.lin_in(x).relu(), self.dropout, self.training)
         for layer in self.layers:
             h = layer(
                 h,
@@ -90,4 +90,4 @@ class GPSStack(nn.Module):
         if self.pool != "none":
             graph = torch.zeros_like(h[:, 0], dtype=torch.long) if batch is None else batch
             h = _POOLS[self.pool](h, graph, 1 if batch is None else num_graphs)
-        return self.lin_out(F.dropout(h, self.dropout, self.training))
+        return self.lin_out(fast_dropout(h, self.dropout, self.training))

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from graphattn.ops.dropout import fast_dropout
+
 
 class HopTokens(nn.Module):
     r"""Projects each hop of a seed by a matrix of its own.
@@ -73,4 +75,4 @@ class HopTokens(nn.Module):
         return self.lin_token(self._activate(projected)).transpose(0, 1), summary
 
     def _activate(self, x: Tensor) -> Tensor:
-        return F.dropout(F.relu(x), self.dropout, self.training)
+        return fast_dropout(F.relu(x), self.dropout, self.training)

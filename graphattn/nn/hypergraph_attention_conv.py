@@ -11,6 +11,7 @@ from torch_geometric.nn.resolver import activation_resolver
 from graphattn.checks import check_choice, check_least
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_layer import HypergraphLayer, check_attr, linear, widened
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.edge_attention import add_ends, edge_softmax, edge_sums
 from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.incidence import turned
@@ -140,9 +141,9 @@ class HypergraphAttentionConv(HypergraphLayer):
         check_attr(hyperedge_attr, self.edge_dim)
         given = {"hyperedge_attr": hyperedge_attr, "hyperedge_weight": hyperedge_weight}
         plan, place = self._prepare(x, hyperedge_index, num_hyperedges, **given)
-        z = widened(self.lin(F.dropout(x, self.dropout, self.training)), self.heads)
+        z = widened(self.lin(fast_dropout(x, self.dropout, self.training)), self.heads)
         alpha = self._attention(z, hyperedge_attr, plan)
-        dropped = F.dropout(alpha, self.attn_dropout, self.training)
+        dropped = fast_dropout(alpha, self.attn_dropout, self.training)
         gathered = edge_sums(dropped, z, plan).flatten(1).unsqueeze(1)
         out = self._to_nodes(gathered, hyperedge_weight, turned(plan))
         if not self.concat:

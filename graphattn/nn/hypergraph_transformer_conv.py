@@ -12,6 +12,7 @@ from torch_geometric.nn.dense.linear import Linear
 from graphattn.checks import check_least
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_layer import HypergraphLayer, check_attr, linear, make_norm, widened
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.segment import check_chunk, segment_attention
 
 
@@ -154,7 +155,7 @@ class HypergraphTransformerConv(HypergraphLayer):
             "training": self.training,
             "chunk_size": self.chunk_size,
         }
-        xq, xk = (F.dropout(x, self.dropout, self.training) for _ in range(2))
+        xq, xk = (fast_dropout(x, self.dropout, self.training) for _ in range(2))
         count = segments.plan.ptr.size(0) - 1
         seeds = self._split(self._seeds(hyperedge_attr, hyperedge_type, count))
         keys, values = self._split(self.lin_node_key(xk)), self._split(self.lin_node_value(xk))
@@ -168,7 +169,7 @@ class HypergraphTransformerConv(HypergraphLayer):
             y = y + (xq if self.lin_residual is None else self.lin_residual(xq))
         y = self.norm1(y)
         change = self.mlp_out(F.gelu(self.mlp_in(y)))
-        change = F.dropout(change, self.dropout, self.training)
+        change = fast_dropout(change, self.dropout, self.training)
         out = self.norm2(y + change if self.residual else change)
         return (out, u) if return_hyperedges else out
 

@@ -14,6 +14,7 @@ from graphattn.ops.attention import (
     token_attention,
     weighted_readout,
 )
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.row_attention import BlockWeights, RowTables, attend_rows
 
 
@@ -241,5 +242,5 @@ class LocalAttention(nn.Module):
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, residual: Tensor, mask: Tensor | None
     ) -> Tensor:
         gathered = self.lin_out[layer](token_attention(q, k, v, self.heads, mask=mask))
-        gathered = F.dropout(gathered, self.dropout, self.training)
-        return F.dropout(residual + gathered, self.dropout, self.training)
+        gathered = fast_dropout(gathered, self.dropout, self.training)
+        return fast_dropout(residual + gathered, self.dropout, self.training)

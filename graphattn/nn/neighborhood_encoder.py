@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphattn.checks import check_choice
+from graphattn.nn.dropout import Dropout
 from graphattn.nn.gin_local_attention import GINLocalAttention
 from graphattn.nn.hop_tokens import HopTokens
 from graphattn.nn.local_attention import LocalAttention
@@ -88,7 +89,7 @@ class NeighborhoodEncoder(nn.Module):
         self.lin_rows = nn.Sequential(
             nn.Linear(in_channels * (num_contexts // self.tokens_a_row), hidden_channels),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(hidden_channels, hidden_channels),
         )
         size = {"heads": heads, "num_layers": num_layers, "num_types": self._num_types()}

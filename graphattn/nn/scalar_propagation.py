@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from graphattn.hypergraph import Incidence
 from graphattn.nn.hypergraph_attention_conv import HypergraphAttentionConv
+from graphattn.ops.dropout import fast_dropout
 
 
 class ScalarPropagation(nn.Module):
@@ -83,7 +83,7 @@ class ScalarPropagation(nn.Module):
             incidence: Which node is in which hyperedge.
             attr: Attributes of the hyperedges.
         """
-        dropped = [F.dropout(x, self.dropout, self.training) for _ in self.mlps]
+        dropped = [fast_dropout(x, self.dropout, self.training) for _ in self.mlps]
         h = torch.cat([mlp(part) for mlp, part in zip(self.mlps, dropped, strict=True)], dim=1)
         for number, layer in enumerate(self.layers):
             if number:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphattn.nn.hypergraph_layer import linear, widened
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.edge_attention import edge_dots, edge_softmax, edge_sums
 from graphattn.ops.edge_plan import EdgePlan
 
@@ -75,8 +76,8 @@ class SeedPooling(nn.Module):
         scores = F.leaky_relu(scores, 0.2).unsqueeze(-1)
         ones = scores.new_ones(plan.ptr.size(0) - 1, self.heads, 1)
         alpha = edge_softmax(edge_dots(ones, scores, plan), plan)
-        alpha = F.dropout(alpha, self.attn_dropout, self.training)
+        alpha = fast_dropout(alpha, self.attn_dropout, self.training)
         m = (edge_sums(alpha, values, plan) + self.seed).flatten(1).to(x.dtype)
         m = self.norm1(m)
-        hidden = F.dropout(F.relu(self.mlp_in(m)), self.dropout, self.training)
+        hidden = fast_dropout(F.relu(self.mlp_in(m)), self.dropout, self.training)
         return self.norm2(m + F.relu(self.mlp_out(hidden)))

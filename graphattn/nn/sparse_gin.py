@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphattn.checks import check_choice, check_least
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.sparse_gin import TokenEdges, send_messages
 
 _ACTS = {"prelu": nn.PReLU, "relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
@@ -125,7 +126,7 @@ class SparseGIN(nn.Module):
             m = send_messages(adjacency, _remember(z, z_cache, layer, keys))
             m = self.self_weight[layer] * z + m
             r = m + lin_back(self.act(lin_hidden(m)))
-            z = F.dropout(self.act(r), self.dropout, self.training)
+            z = fast_dropout(self.act(r), self.dropout, self.training)
         delta = self.lin_out(z).transpose(1, 2).flatten(2)
         if self.norm_weight is not None:
             delta = F.rms_norm(delta, delta.shape[-1:], eps=_EPS) * self.norm_weight

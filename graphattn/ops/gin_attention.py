@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.sigmoid_attention import sigmoid_attention
 from graphattn.ops.token_scores import AttentionRule, Contrast, Scene, query_weights
 
@@ -229,7 +230,7 @@ def _gather_chunk(
     stop: int,
 ) -> tuple[Tensor, ...]:
     weights, kept = query_weights(q, k, rule, scene, contrast, start, stop)
-    weights = F.dropout(weights, rule.dropout)
+    weights = fast_dropout(weights, rule.dropout)
     degree = weights.sum(dim=-1, keepdim=True)
     degree = degree.masked_fill(degree == 0, 1.0)
     wide = v.to(weights.dtype)

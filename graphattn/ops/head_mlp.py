@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from graphattn.ops.dropout import fast_dropout
+
 EPS = 1e-6
 """Added to the mean square before its root."""
 
@@ -74,7 +76,7 @@ def plain_head_mlp(
         ``[..., heads, rows, out_channels]``.
     """
     hidden = torch.matmul(z, weight_in) + bias_in.unsqueeze(1)
-    hidden = F.dropout(hidden, dropout) if dropout else hidden
+    hidden = fast_dropout(hidden, dropout) if dropout else hidden
     if scale is not None:
         hidden = F.rms_norm(hidden, hidden.shape[-1:], eps=EPS) * scale.unsqueeze(1)
     return torch.matmul(_activate(hidden, act), weight_out) + bias_out.unsqueeze(1)

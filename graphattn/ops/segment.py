@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from graphattn.checks import check_choice
 from graphattn.hypergraph import Incidence
+from graphattn.ops.dropout import fast_dropout
 from graphattn.ops.edge_attention import edge_dots, edge_softmax, edge_sums, row_sums
 from graphattn.ops.edge_plan import EdgePlan
 from graphattn.ops.incidence import Segments, plan_incidences, turned
@@ -79,7 +79,7 @@ def segment_attention(
     wide_q, wide_k, wide_v = (part.to(wide).contiguous() for part in (q, k, v))
     if chunk_size is None and q.device.type == "cpu":  # kernels of edges: nothing of a block
         weights = edge_softmax(edge_dots(wide_q * scale, wide_k, plan), plan)
-        weights = F.dropout(weights, dropout, training)
+        weights = fast_dropout(weights, dropout, training)
         return edge_sums(weights, wide_v, plan).to(q.dtype)
     dropped, raised = q.new_empty((0, heads), dtype=torch.bool), 1.0
     if training and dropout:

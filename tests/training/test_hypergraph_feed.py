@@ -151,7 +151,7 @@ def test_numbers_are_learnt_by_squared_errors():
     data = make_data(numbers=True)
     split = split_of(data)
     torch.manual_seed(0)
-    model = HypergraphTransformer(3, 8, 1, heads=2, dropout=0.0)
+    model = HypergraphTransformer(3, 8, 1, heads=2, dropout=0.0, input_dropout=0.0)
     feed = FullBatchFeed(data, split.train)
     start_from_mean(model, data.y, feed.train_nodes)
     logits, y = feed.forward(model, feed.train_nodes)
