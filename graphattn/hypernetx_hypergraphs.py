@@ -11,6 +11,7 @@ from graphattn.foreign_hypergraphs import Members, members_of_lists
 from graphattn.hypergraph_attributes import HypergraphAttributes, Record, Records, known, told
 
 _COLUMNS = ("weight", "misc_properties")
+_BOOKKEEPING = "_level"  # HyperNetX writes it among the properties of what is looked at
 
 
 def members_of_hypernetx(hypergraph: Any) -> Members:
@@ -155,6 +156,7 @@ def _properties(view: Any) -> dict[Any, Record]:
     for place, key in enumerate(table.index.tolist()):
         record = dict(others[place] or {})
         record |= {k: part[place] for k, part in columns.items() if not _missing(part[place])}
+        record.pop(_BOOKKEEPING, None)
         weight = record.get("weight")
         expected = default if _odd(weight) or _missing(weight) else weight
         if not _missing(weights[place]) and weights[place] != expected:

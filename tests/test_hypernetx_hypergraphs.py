@@ -100,7 +100,9 @@ def test_properties_in_columns_of_their_own():
         {"weight": [1.0, 2.5], "misc_properties": [{}, {}], "age": [3.0, float("nan")]},
         index=["u", "v"],
     )
-    of_edges = pandas.DataFrame({"weight": [1], "misc_properties": [{"kind": "tea"}]}, index=["a"])
+    of_edges = pandas.DataFrame(
+        {"weight": [1], "misc_properties": [{"kind": "tea", "_level": 0}]}, index=["a"]
+    )
     of_pairs = of_edges.iloc[:0]
     theirs = SimpleNamespace(
         nodes=View(["v", "u"], of_nodes),
