@@ -71,9 +71,9 @@ validation. Heads are 8 wide and not the published 20: on the validation nodes o
 first fold, 80 epochs of the former gave .786, 40 of the latter, which take five times as long each,
 .704. The forest has 100 trees, a third of the features a split and leaves of 3 nodes.
 
-Hyperedges of meta-paths are better than the partition by signatures in all ten folds, and so is the
-mean over a node's hyperedges than their sum; both are the defaults. With them MetaHGNIE is above the
-random forest on both sets. On music10k_nie a GAT along the pairs themselves is as good."""
+Hyperedges of meta-paths are better than the partition by signatures in all ten folds, and so is
+the mean over a node's hyperedges than their sum; both are the defaults. With them MetaHGNIE is
+above the random forest on both sets. On music10k_nie a GAT along the pairs is as good."""
 
 
 def main() -> None:
