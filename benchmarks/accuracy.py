@@ -23,6 +23,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"
 RESULTS = HERE / "results" / "accuracy.json"
+DONE = "command.txt"  # What a run folder answers: its figures count for no other command.
 KEPT = ("val", "test", "seconds_per_epoch", "peak_memory_bytes", "num_parameters")
 
 
@@ -65,16 +66,16 @@ def recorded() -> dict[str, dict[str, Any]]:
 
 def keep(dataset: str, row: dict[str, Any], plan: dict[str, Any], runs: Path) -> None:
     """Adds a finished row to the record, beside what other processes wrote to it."""
-    result = read(folder(dataset, row, runs))
-    if result is None:
-        return
-    found = recorded()
-    best = chosen(dataset, row, plan, runs)
+    out, found = folder(dataset, row, runs), recorded()
+    result, best = read(out), chosen(dataset, row, plan, runs)
     if best is None:
         best = found.get(dataset, {}).get(row["id"], {}).get("choice")
+    asked = command(dataset, row, plan, best, final=True)
+    if result is None or not (out / DONE).is_file() or (out / DONE).read_text() != asked:
+        return
     counts = {f"{of}s": len({run[of] for run in result["runs"]}) for of in ("split", "seed")}
     found.setdefault(dataset, {})[row["id"]] = {
-        "command": command(dataset, row, plan, best, final=True),
+        "command": asked,
         "choice": best,
         **counts,
         **{name: result[name] for name in KEPT},
@@ -87,6 +88,7 @@ def train(arguments: str, out: Path) -> None:
     print(f"graphattn train {arguments}", flush=True)
     words = ["-m", "graphattn", "train", *shlex.split(arguments), "--out", str(out)]
     subprocess.run([sys.executable, "-W", "ignore", *words], check=True)
+    (out / DONE).write_text(arguments)
 
 
 def command(
