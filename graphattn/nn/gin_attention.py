@@ -142,7 +142,15 @@ class GINAttention(GINHeads):
 
         Returns:
             The updated tokens, and the weights if asked for.
+
+        Raises:
+            ValueError: ``x`` has other axes or channels than asked, or ``mask`` another shape.
         """
+        self._check_features(x, x, "[batch, tokens, channels]")
+        if mask is not None and mask.shape != x.shape[:2]:
+            raise ValueError(
+                f"mask must be [batch, tokens], {list(x.shape[:2])}: got {list(mask.shape)}."
+            )
         if mask is not None:
             x = x.masked_fill(~mask.unsqueeze(-1), 0.0)
         q, k = self._heads(self.lin_query(x)), self._heads(self.lin_key(x))

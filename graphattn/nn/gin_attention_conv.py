@@ -178,12 +178,13 @@ class GINAttentionConv(GINHeads):
             One vector a target, and ``(edge_index, weights)`` if asked for.
 
         Raises:
-            ValueError: ``edge_attr`` is missing or not wanted, or an edge ends at no node.
+            ValueError: ``x`` or ``edge_attr`` is not what was asked, or an edge ends at no node.
         """
         if (edge_attr is None) != (self.lin_edge is None):
             given = "none" if edge_attr is None else "some"
             raise ValueError(f"edge_attr must be given exactly when edge_dim is: got {given}.")
         sources, targets = x if isinstance(x, tuple) else (x, x)
+        self._check_features(sources, targets, "[nodes, channels]")
         edges, edge_weight = read_edges(edge_index, edge_weight)
         if self.add_self_loops:
             edges, edge_attr, edge_weight = add_loops(

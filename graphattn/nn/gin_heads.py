@@ -60,7 +60,7 @@ class GINHeads(nn.Module):
         hidden = o.heads * o.head_dim
         _check(o, in_channels, source_channels)
         self.heads, self.head_dim, self.options = o.heads, o.head_dim, o
-        self.in_channels = in_channels
+        self.in_channels, self.source_channels = in_channels, source_channels
         self.out_channels = hidden if o.out_channels is None else o.out_channels
         self.lin_query = nn.Linear(in_channels, hidden, bias=o.bias)
         self.lin_key = nn.Linear(source_channels, hidden, bias=o.bias)
@@ -100,6 +100,13 @@ class GINHeads(nn.Module):
                 self.self_weight.fill_(self.options.self_weight)
             if self.contrast is not None:
                 self.contrast.fill_(0.2)
+
+    def _check_features(self, sources: Tensor, targets: Tensor, form: str) -> None:
+        """Refuses features that have other axes than ``form``, or other channels than asked."""
+        asked = ((sources, self.source_channels), (targets, self.in_channels))
+        for x, channels in asked:
+            if x.dim() != form.count(",") + 1 or x.size(-1) != channels:
+                raise ValueError(f"x must be {form} with {channels} channels: got {list(x.shape)}.")
 
     def _rule(self) -> AttentionRule:
         o = self.options

@@ -137,7 +137,8 @@ class GPSLayer(nn.Module):
             The updated nodes.
 
         Raises:
-            ValueError: A part gives other channels than it was given.
+            ValueError: A part gives other channels than it was given, or ``batch`` is not one graph
+                a node in ascending order.
         """
         parts = []
         if self.conv is not None and self.norm_conv is not None:
@@ -164,6 +165,9 @@ class GPSLayer(nn.Module):
             return attn(x)
         if batch is None:
             return self._dense(attn, x.unsqueeze(0), None).squeeze(0)
+        waits = x.device.type == "cpu" or num_graphs is None or max_nodes is None
+        if waits and not torch.compiler.is_compiling():
+            _check_batch(batch, x.size(0))
         if isinstance(attn, _COUNT_PADDING):
             return self._attend_by_size(attn, x, batch)
         rows, mask = to_dense_batch(x, batch, batch_size=num_graphs, max_num_nodes=max_nodes)
@@ -213,6 +217,16 @@ def _check_part(name: str, part: nn.Module | None, channels: int) -> None:
         raise ValueError(
             f"{name} must give channels={channels}: got a CodebookAttention of {given}; "
             "heads * head_channels must be equal to channels."
+        )
+
+
+def _check_batch(batch: Tensor, num_nodes: int) -> None:
+    if batch.shape != (num_nodes,):
+        raise ValueError(f"batch must be [{num_nodes}], a graph a node: got {list(batch.shape)}.")
+    if (batch[1:] < batch[:-1]).any():
+        raise ValueError(
+            "batch must be in ascending order: got nodes of one graph after those of a later one; "
+            "right would be to sort the nodes by it, as PyG's Batch does."
         )
 
 

@@ -266,7 +266,7 @@ def test_no_matrix_of_tokens_is_kept():
     assert saved_bytes(lambda: layer(x))[1] <= 20e6
 
 
-def test_errors_say_what_would_be_right():
+def test_errors_say_what_would_be_right(unchecked):
     with pytest.raises(ValueError, match=r'right would be value="linear"'):
         GINAttention(8, 3)
     with pytest.raises(ValueError, match="normalize must be one of softmax, sigmoid: got 'relu'"):
@@ -285,3 +285,11 @@ def test_errors_say_what_would_be_right():
         GINAttention(8, 2, mlp_dropout=1.0)
     with pytest.raises(ValueError, match="mlp_ratio must be above 0"):
         GINAttention(8, 2, mlp_ratio=0.0)
+    with pytest.raises(
+        ValueError, match=r"\[batch, tokens, channels\] with 8 channels: got \[5, 8\]"
+    ):
+        GINAttention(8, 2)(torch.randn(5, 8))
+    with pytest.raises(ValueError, match=r"with 8 channels: got \[1, 5, 6\]"):
+        GINAttention(8, 2)(torch.randn(1, 5, 6))
+    with pytest.raises(ValueError, match=r"mask must be \[batch, tokens\], \[1, 5\]: got \[5, 1\]"):
+        GINAttention(8, 2)(torch.randn(1, 5, 8), torch.ones(5, 1, dtype=torch.bool))

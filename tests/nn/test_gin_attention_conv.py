@@ -259,7 +259,7 @@ def test_autocast_is_finite(options):
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-def test_errors_say_what_would_be_right():
+def test_errors_say_what_would_be_right(unchecked):
     x, edge_index, _, attr = make_input(EDGE_DIM)
     with pytest.raises(ValueError, match="given exactly when edge_dim is: got some"):
         make_layer()(x, edge_index, attr)
@@ -271,3 +271,7 @@ def test_errors_say_what_would_be_right():
         make_layer()(x, edge_index.t())
     with pytest.raises(ValueError, match=r"Edges must join nodes 0..6: got ids from 0 to 7"):
         make_layer()(x, torch.tensor([[0, 7], [1, 2]]))
+    with pytest.raises(
+        ValueError, match=r"x must be \[nodes, channels\] with 8 channels: got \[7, 3\]"
+    ):
+        make_layer()(x[:, :3], edge_index)

@@ -196,6 +196,10 @@ def test_wrong_parts_are_refused(unchecked):
     with pytest.raises(ValueError, match="max_nodes must be at least 3, the largest graph: got 2"):
         layer = make("gin")
         layer(features(layer), EDGES, BATCH, num_graphs=3, max_nodes=2)
+    with pytest.raises(ValueError, match="batch must be in ascending order"):
+        layer(features(layer), EDGES, BATCH.flip(0))
+    with pytest.raises(ValueError, match=r"batch must be \[7\], a graph a node: got \[6\]"):
+        layer(features(layer), EDGES, BATCH[1:])
     for wrong in ({"norm": "graph"}, {"dropout": 1.0}, {"mlp_ratio": 0.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             GPSLayer(CHANNELS, conv, None, **wrong)
